@@ -1,0 +1,3 @@
+//! Sessions and the AAA pipeline over the plugins.
+
+pub mod store;

@@ -1,0 +1,25 @@
+//! Plain types that every room of the host shares, and the traits at which rooms meet. No I/O happens here.
+//!
+//! Data flows one way: `api` asks `identity` who someone is and what he may do, and `orders` for what he wants;
+//! `orders` and `identity` call plugins through the traits of [`plugin`], which `runtime` implements over
+//! WebAssembly components, so that nobody else sees a component.
+
+pub mod error;
+pub mod event;
+pub mod fail;
+pub mod id;
+pub mod order;
+pub mod plugin;
+pub mod plugin_admin;
+pub mod plugin_storage;
+pub mod secret;
+pub mod site;
+pub mod spec;
+pub mod time;
+pub mod user;
+
+pub use error::{Applied, Error, ErrorKind, Result};
+pub use id::{CloudName, OrderId, SessionId, SiteId};
+pub use secret::{LocalToken, SecretBytes};
+pub use time::{Clock, SystemClock, Timestamp};
+pub use user::{FederationUser, Owner};

@@ -1,0 +1,85 @@
+//! Plugins as an administrator sees them.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Timestamp};
+
+/// Where a plugin stands in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PluginState {
+    /// Seen in the folder.
+    Dropped,
+    /// Read and found to be in order.
+    Checked,
+    /// Compiled.
+    Compiled,
+    /// Grants cover it.
+    Admitted,
+    /// Serving.
+    Live,
+    /// An older version that finishes its calls.
+    Draining,
+    /// Refused; `last_error` says why.
+    Rejected,
+    /// Switched off after repeated failures, or by hand.
+    Quarantined,
+}
+
+/// Calls of one function by outcome.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+pub struct CallFigures {
+    /// By outcome: `ok`, `error`, `trap`, `deadline`, `memory`, `refused`.
+    pub calls: BTreeMap<String, u64>,
+    /// Median of the last calls in microseconds.
+    pub p50_us: u64,
+    /// 99th percentile of the last calls in microseconds.
+    pub p99_us: u64,
+}
+
+/// A plugin and all its bindings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PluginStatus {
+    /// The file's name without `.wasm`.
+    pub name: String,
+    /// As the manifest states.
+    pub version: Option<String>,
+    /// `sha256:...` of the bytes.
+    pub digest: Option<String>,
+    /// Where it stands.
+    pub state: PluginState,
+    /// Interfaces it exports.
+    pub exports: Vec<String>,
+    /// Where the site file uses it, e.g. `identity/local`, `cloud/emulated (compute)`.
+    pub bindings: Vec<String>,
+    /// What it asks for, as in its manifest.
+    pub requested: serde_json::Value,
+    /// What the administrator granted.
+    pub granted: serde_json::Value,
+    /// By `interface.function`.
+    pub figures: BTreeMap<String, CallFigures>,
+    /// Why it is rejected or quarantined, or what last went wrong.
+    pub last_error: Option<String>,
+    /// When it came into this state.
+    pub since: Timestamp,
+    /// `warm` or `fresh`, and whether it came from the AOT cache.
+    pub start: String,
+}
+
+/// What an administrator can do with plugins.
+#[async_trait]
+pub trait PluginAdmin: Send + Sync {
+    /// All plugins, rejected ones too.
+    fn list(&self) -> Vec<PluginStatus>;
+    /// One of them.
+    fn get(&self, name: &str) -> Option<PluginStatus>;
+    /// Reads the folder and the grants again, now.
+    async fn reload(&self, name: Option<&str>) -> Result<Vec<PluginStatus>, Error>;
+    /// Switches a plugin off.
+    async fn quarantine(&self, name: &str, reason: &str) -> Result<PluginStatus, Error>;
+    /// Switches it on again.
+    async fn release(&self, name: &str) -> Result<PluginStatus, Error>;
+}

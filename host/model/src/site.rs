@@ -1,0 +1,135 @@
+//! The site as one immutable generation. A request or a scheduler step takes one and keeps it, so that versions of
+//! plugins, configuration and policies never mix within it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::order::Kind;
+use crate::plugin::{
+    Authentication, Authorization, FederationIdentity, ImageDriver, InstanceDriver, Mapper, NetworkLister, QuotaDriver,
+    SpecDriver, TokenGenerator,
+};
+use crate::{CloudName, Error, SiteId};
+
+/// How users of one kind are known.
+pub struct IdentityBinding {
+    /// Its name in the site file.
+    pub name: String,
+    /// The only issuers it may speak for.
+    pub issuers: Vec<String>,
+    /// Makes tokens; `None` where users come with tokens made elsewhere.
+    pub generator: Option<Arc<dyn TokenGenerator>>,
+    /// Reads tokens.
+    pub identity: Arc<dyn FederationIdentity>,
+    /// Judges them.
+    pub authentication: Arc<dyn Authentication>,
+    /// Digests of plugins and configuration: caches are keyed by it.
+    pub digest: String,
+}
+
+/// One link of the authorization chain.
+pub struct AuthorizationBinding {
+    /// The plugin's name.
+    pub name: String,
+    /// The plugin.
+    pub plugin: Arc<dyn Authorization>,
+    /// Digest of plugin and configuration.
+    pub digest: String,
+}
+
+/// Whether a cloud takes work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CloudState {
+    /// Yes.
+    #[default]
+    Active,
+    /// No new orders; existing ones are served.
+    Draining,
+    /// Creates wait.
+    Maintenance,
+}
+
+/// One cloud with the plugins that drive it.
+pub struct CloudBinding {
+    /// Its name.
+    pub name: CloudName,
+    /// The driver plugin's name.
+    pub driver: String,
+    /// Region, where it has one.
+    pub region: Option<String>,
+    /// Calls at a time.
+    pub concurrency: usize,
+    /// Whether it takes work.
+    pub state: CloudState,
+    /// Maps users to accounts.
+    pub mapper: Arc<dyn Mapper>,
+    /// The mapper plugin's name.
+    pub mapper_name: String,
+    /// Digest of mapper plugin and configuration: cached local tokens are keyed by it.
+    pub mapper_digest: String,
+    /// Drivers by kind; a kind without one is `unsupported`.
+    pub drivers: BTreeMap<Kind, Arc<dyn InstanceDriver>>,
+    /// Existing networks.
+    pub networks: Option<Arc<dyn NetworkLister>>,
+    /// Quota.
+    pub quota: Option<Arc<dyn QuotaDriver>>,
+    /// Specs.
+    pub specs: Option<Arc<dyn SpecDriver>>,
+    /// Images.
+    pub images: Option<Arc<dyn ImageDriver>>,
+    /// Why the driver is away, where it is.
+    pub away: Option<String>,
+}
+
+impl CloudBinding {
+    /// The driver of a kind.
+    ///
+    /// # Errors
+    /// `unsupported` where the cloud has none.
+    pub fn driver(&self, kind: Kind) -> Result<&Arc<dyn InstanceDriver>, Error> {
+        self.drivers.get(&kind).ok_or_else(|| {
+            Error::unsupported(format!("cloud {} has no driver for {}", self.name, kind.collection()))
+        })
+    }
+}
+
+/// Everything that serves one request.
+pub struct Generation {
+    /// Grows by one with every swap.
+    pub number: u64,
+    /// This site.
+    pub site: SiteId,
+    /// Identity bindings in the order of the site file.
+    pub identity: Vec<IdentityBinding>,
+    /// The chain; all must allow.
+    pub authorization: Vec<AuthorizationBinding>,
+    /// Clouds by name.
+    pub clouds: BTreeMap<CloudName, Arc<CloudBinding>>,
+    /// What keeps the AAA plugins from serving; empty = they serve.
+    pub aaa_away: Vec<String>,
+}
+
+impl Generation {
+    /// The identity binding so named.
+    pub fn identity_named(&self, name: &str) -> Option<&IdentityBinding> {
+        self.identity.iter().find(|binding| binding.name == name)
+    }
+
+    /// The cloud so named.
+    ///
+    /// # Errors
+    /// `invalid` with code `unknown-cloud`.
+    pub fn cloud(&self, name: &str) -> Result<&Arc<CloudBinding>, Error> {
+        self.clouds.iter().find(|(known, _)| known.as_str() == name).map(|(_, cloud)| cloud).ok_or_else(|| {
+            let known: Vec<&str> = self.clouds.keys().map(CloudName::as_str).collect();
+            Error::invalid(format!("there is no cloud {name:?} here; known: {}", known.join(", "))).code("unknown-cloud")
+        })
+    }
+}
+
+/// Where the present generation comes from.
+pub trait Site: Send + Sync {
+    /// The generation that serves now.
+    fn current(&self) -> Arc<Generation>;
+}

@@ -1,0 +1,1 @@
+//! The Engine trait and sled; typed collections for everything durable.

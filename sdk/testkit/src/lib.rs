@@ -1,0 +1,1 @@
+//! Run a component in the real runtime from cargo test.

@@ -1,0 +1,1 @@
+//! Whole-system tests: a started daemon, real components, real peers.

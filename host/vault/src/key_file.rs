@@ -1,0 +1,115 @@
+//! Files that hold secrets: read only when nobody else can, written so that nobody else ever could.
+//!
+//! A key is 32 random bytes as 64 hexadecimal digits, so that an editor or a backup does not harm it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use rand::RngCore;
+use zeroize::Zeroizing;
+
+use crate::VaultError;
+
+/// Larger files are no secrets; bounds what a wrong path can make us read.
+pub(crate) const MAX_SECRET_FILE: u64 = 256 * 1024;
+
+/// Reads a file that must belong to its owner alone (0600, 0400 or narrower).
+pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    let file = File::open(path).map_err(VaultError::io(path))?;
+    let meta = file.metadata().map_err(VaultError::io(path))?;
+    if !meta.is_file() {
+        return Err(VaultError::NotAFile { path: path.to_owned() });
+    }
+    let mode = meta.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(VaultError::LooseMode { path: path.to_owned(), mode });
+    }
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.take(MAX_SECRET_FILE + 1).read_to_end(&mut bytes).map_err(VaultError::io(path))?;
+    if bytes.len() as u64 > MAX_SECRET_FILE {
+        return Err(VaultError::TooLarge { path: path.to_owned(), limit: MAX_SECRET_FILE });
+    }
+    Ok(bytes)
+}
+
+/// The key in this file; made, durable and 0600, where there is none yet.
+pub(crate) fn load_or_create(path: &Path) -> Result<Zeroizing<[u8; 32]>, VaultError> {
+    match read_private(path) {
+        Ok(text) => parse(&text).ok_or_else(|| VaultError::BadKey { path: path.to_owned() }),
+        Err(VaultError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => create(path),
+        Err(other) => Err(other),
+    }
+}
+
+fn parse(text: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
+    let mut key = Zeroizing::new([0; 32]);
+    hex::decode_to_slice(text.trim_ascii(), key.as_mut_slice()).ok()?;
+    Some(key)
+}
+
+/// Writes beside the final name and links it in, so that a crash leaves a whole key or none, and two starts at the
+/// same time end with one key.
+fn create(path: &Path) -> Result<Zeroizing<[u8; 32]>, VaultError> {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(VaultError::io(folder))?;
+    let mut key = Zeroizing::new([0; 32]);
+    rand::rngs::OsRng.fill_bytes(key.as_mut_slice());
+    let draft = path.with_extension(format!("new-{:08x}", rand::rngs::OsRng.next_u32()));
+    let text = Zeroizing::new(format!("{}\n", *Zeroizing::new(hex::encode(key.as_slice()))));
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&draft)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|()| std::fs::hard_link(&draft, path))
+        .and_then(|()| File::open(folder)?.sync_all());
+    // The draft is not needed whichever way this went.
+    let _ = std::fs::remove_file(&draft);
+    match written {
+        Ok(()) => Ok(key),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            parse(&read_private(path)?).ok_or_else(|| VaultError::BadKey { path: path.to_owned() })
+        }
+        Err(error) => Err(VaultError::io(path)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_and_for_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys").join("seal.key");
+        let first = load_or_create(&path).unwrap();
+        let second = load_or_create(&path).unwrap();
+        assert_eq!(first, second);
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no draft stays");
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_refused_by_name_and_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        std::fs::write(&path, "hunter2").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let error = read_private(&path).unwrap_err().to_string();
+        assert!(error.contains("0640") && error.contains("chmod 600"), "{error}");
+        assert!(!error.contains("hunter2"));
+    }
+
+    #[test]
+    fn a_damaged_key_is_refused_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("k");
+        std::fs::write(&path, "abc").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
+        assert!(matches!(load_or_create(&path), Err(VaultError::BadKey { .. })));
+        assert_eq!(std::fs::read(&path).unwrap(), b"abc");
+    }
+}

@@ -1,0 +1,151 @@
+//! `[secrets.NAME]` of the site file: exactly one of `file = "..."` (0600 or 0400), `env = "..."`, `value = "..."`.
+//!
+//! Everything is read when the site starts or reloads, so that a missing file is found then and not at three in the
+//! morning; one final line end is removed, because editors add it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use archipel_model::SecretBytes;
+use serde::Deserialize;
+
+use crate::VaultError;
+use crate::key_file::read_private;
+
+/// Where one secret comes from.
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SecretSource {
+    /// A file, relative to the site file.
+    pub file: Option<PathBuf>,
+    /// An environment variable of the daemon.
+    pub env: Option<String>,
+    /// The secret itself; for trying things out.
+    pub value: Option<String>,
+}
+
+impl std::fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SecretSource")
+            .field("file", &self.file)
+            .field("env", &self.env)
+            .field("value", &self.value.as_ref().map(|_| "…"))
+            .finish()
+    }
+}
+
+/// The site's secrets by name. A new one is made at each reload.
+#[derive(Debug, Default)]
+pub struct Vault {
+    secrets: BTreeMap<String, SecretBytes>,
+}
+
+impl Vault {
+    /// Reads every secret; relative files are relative to `base`, the site file's folder.
+    ///
+    /// # Errors
+    /// The first secret that cannot be read, by name.
+    pub fn load(sources: &BTreeMap<String, SecretSource>, base: &Path) -> Result<Self, VaultError> {
+        let mut secrets = BTreeMap::new();
+        for (name, source) in sources {
+            if is_reserved(name) {
+                return Err(VaultError::ReservedName { name: name.clone() });
+            }
+            secrets.insert(name.clone(), read(name, source, base)?);
+        }
+        Ok(Self { secrets })
+    }
+
+    /// The secret so named.
+    pub fn open(&self, name: &str) -> Option<SecretBytes> {
+        self.secrets.get(name).cloned()
+    }
+
+    /// All names; never the secrets.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.secrets.keys().map(String::as_str)
+    }
+}
+
+/// Names that the host gives to handles it makes during a call.
+pub fn is_reserved(name: &str) -> bool {
+    name == "session"
+        || name == "local-token"
+        || ["login.", "captured.", "signed."].iter().any(|prefix| name.starts_with(prefix))
+}
+
+fn read(name: &str, source: &SecretSource, base: &Path) -> Result<SecretBytes, VaultError> {
+    match (&source.file, &source.env, &source.value) {
+        (Some(file), None, None) => {
+            let mut bytes = read_private(&base.join(file))?;
+            if bytes.ends_with(b"\n") {
+                bytes.pop();
+                if bytes.ends_with(b"\r") {
+                    bytes.pop();
+                }
+            }
+            Ok(SecretBytes::new(std::mem::take(&mut *bytes)))
+        }
+        (None, Some(variable), None) => {
+            use std::os::unix::ffi::OsStringExt;
+            std::env::var_os(variable).map(|value| SecretBytes::new(value.into_vec())).ok_or_else(|| {
+                VaultError::MissingVariable { name: name.to_owned(), variable: variable.clone() }
+            })
+        }
+        (None, None, Some(value)) => {
+            tracing::warn!(secret = name, "a secret is written in the site file; move it to a file of mode 0600");
+            Ok(SecretBytes::new(value.clone().into_bytes()))
+        }
+        _ => Err(VaultError::AmbiguousSource { name: name.to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn sources(name: &str, source: SecretSource) -> BTreeMap<String, SecretSource> {
+        BTreeMap::from([(name.to_owned(), source)])
+    }
+
+    #[test]
+    fn a_file_loses_one_line_end_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pw");
+        std::fs::write(&path, "s p\n\r\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let source = SecretSource { file: Some("pw".into()), ..SecretSource::default() };
+        let vault = Vault::load(&sources("admin", source), folder.path()).unwrap();
+        assert_eq!(vault.open("admin").unwrap().reveal(), b"s p\n");
+        assert!(vault.open("other").is_none());
+    }
+
+    #[test]
+    fn two_sources_or_none_are_refused() {
+        let both = SecretSource { env: Some("A".into()), value: Some("b".into()), file: None };
+        for source in [both, SecretSource::default()] {
+            assert!(matches!(
+                Vault::load(&sources("x", source), Path::new(".")),
+                Err(VaultError::AmbiguousSource { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn names_of_the_hosts_own_handles_cannot_be_taken() {
+        for name in ["session", "local-token", "captured.token", "login.password", "signed.session"] {
+            let source = SecretSource { value: Some("x".into()), ..SecretSource::default() };
+            assert!(matches!(Vault::load(&sources(name, source), Path::new(".")), Err(VaultError::ReservedName { .. })));
+        }
+    }
+
+    #[test]
+    fn neither_source_nor_vault_prints_a_secret() {
+        let source = SecretSource { value: Some("hunter2".into()), ..SecretSource::default() };
+        assert!(!format!("{source:?}").contains("hunter2"));
+        let vault = Vault::load(&sources("x", source), Path::new(".")).unwrap();
+        assert!(!format!("{vault:?}").contains("hunter2"));
+    }
+}

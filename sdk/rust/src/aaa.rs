@@ -3,11 +3,13 @@
 //! Every call runs in a fresh instance (or in the image that `Lifecycle::init` left), with storage read-only. All
 //! five fail closed: an error refuses the request.
 
+mod account;
 mod authorization;
 mod identity;
 mod mapper;
 
 pub use crate::bindings::common::archipel::aaa::types::{Context, FederationUser, Owner, Resource, Usage};
+pub use account::Account;
 pub use authorization::{Allow, Authorization, Decision, Deny, Obligation, Reach};
 pub use identity::{
     Authentication, Challenge, Credentials, FederationIdentity, Field, Issued, Outcome, TokenGenerator,

@@ -56,6 +56,8 @@
 /// # fn main() {}
 /// ```
 ///
+/// A long schema can stay in a file beside the source: `manifest = { ... }; config_schema = "config.schema.json"`.
+///
 /// It is checked while compiling: text that is no JSON, or a driver whose kind has no entry under `drivers`, is a
 /// compile error. A unit test that `export!` adds to the crate checks the rest.
 #[macro_export]
@@ -63,7 +65,10 @@ macro_rules! export {
     ($plugin:ident : $($interface:ident),+ $(,)?) => {
         $crate::export! { $plugin: $($interface),+; manifest = {} }
     };
-    ($plugin:ident : $($interface:ident),+ $(,)? ; manifest = { $($manifest:tt)* } $(;)?) => {
+    (
+        $plugin:ident : $($interface:ident),+ $(,)? ;
+        manifest = { $($manifest:tt)* } $(; config_schema = $schema:literal)? $(;)?
+    ) => {
         $($crate::__export_interface!($interface $plugin);)+
         #[doc(hidden)]
         #[allow(unsafe_code, reason = "a named section of the component")]
@@ -74,7 +79,8 @@ macro_rules! export {
                 "\",\"sdk\":\"", $crate::__sdk!(),
                 "\",\"wit\":\"0.1.0\",\"interfaces\":[",
                 $("\"", $crate::__interface_name!($interface), "\",",)+
-                "],", ::std::stringify!($($manifest)*), "}",
+                "],", $("\"config_schema\":", ::std::include_str!($schema), ",",)?
+                ::std::stringify!($($manifest)*), "}",
             );
             const NORMALISED: ([u8; SOURCE.len()], usize) = $crate::manifest::normalise(SOURCE);
             #[used]

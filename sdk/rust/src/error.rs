@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_foreign_error_is_permanent_and_tells_its_causes() {
-        let error: Error = serde_json::from_str::<u8>("[").unwrap_err().into();
+        let error: Error = serde_json::from_str::<u8>("").unwrap_err().into();
         assert_eq!(error.kind(), ErrorKind::Permanent);
         assert!(error.message().contains("EOF"), "{error}");
     }

@@ -91,6 +91,14 @@ pub const fn normalise<const N: usize>(source: &str) -> ([u8; N], usize) {
                 let end = if byte == b'"' { string_end(input, at) } else { literal_end(input, at) };
                 assert!(!is_key || byte == b'"', "manifest: a key is no string; write \"key\": value");
                 expect = if is_key { Expect::Colon } else { Expect::CommaOrEnd };
+                // Tokens of a negative number may come apart.
+                if byte == b'-' && end == at + 1 {
+                    out[length] = byte;
+                    length += 1;
+                    at += 1;
+                    expect = Expect::Value;
+                    continue;
+                }
                 while at < end {
                     out[length] = input[at];
                     length += 1;

@@ -1,6 +1,6 @@
 //! What the order engine asks of durable storage. `store` implements it over any `Engine`; the engine's tests run
 //! against every implementation. Nothing here names a tree, a closure or a transaction, so that a distributed engine
-//! can serve it later.
+//! can serve it later. What an order counts for, and in which counters, says [`crate::amounts`].
 //!
 //! Every method that writes returns after the write is durable (group commit: many callers share one flush).
 
@@ -229,7 +229,12 @@ pub trait OrderStore: Send + Sync {
     async fn list(&self, query: &OrderQuery) -> Result<OrderPage, Error>;
 
     /// A page of all orders of a cloud that are not closed: what the scheduler loads at its start.
-    async fn active(&self, cloud: &CloudName, after: Option<OrderId>, limit: usize) -> Result<OrderPage, Error>;
+    async fn active(
+        &self,
+        cloud: &CloudName,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> Result<OrderPage, Error>;
 
     /// Orders that rest on this one and are not closed.
     async fn dependants(&self, id: OrderId) -> Result<Vec<OrderId>, Error>;
@@ -238,7 +243,13 @@ pub trait OrderStore: Send + Sync {
     async fn usage(&self, counter: &str) -> Result<Usage, Error>;
 
     /// Takes (or renews) the right to work on a queue. `None`: another daemon holds it.
-    async fn claim(&self, queue: &CloudName, daemon: &str, now: Timestamp, ttl_ms: u64) -> Result<Option<Claim>, Error>;
+    async fn claim(
+        &self,
+        queue: &CloudName,
+        daemon: &str,
+        now: Timestamp,
+        ttl_ms: u64,
+    ) -> Result<Option<Claim>, Error>;
 
     /// A page of events.
     async fn events(&self, query: &EventQuery) -> Result<EventPage, Error>;
@@ -250,10 +261,20 @@ pub trait OrderStore: Send + Sync {
     async fn idempotency(&self, scope: &IdempotencyScope) -> Result<Option<IdempotencyRecord>, Error>;
 
     /// Writes (or completes) an idempotency record. Refused (`conflict`) when the key is there with another request hash.
-    async fn put_idempotency(&self, scope: &IdempotencyScope, record: &IdempotencyRecord) -> Result<(), Error>;
+    async fn put_idempotency(
+        &self,
+        scope: &IdempotencyScope,
+        record: &IdempotencyRecord,
+    ) -> Result<(), Error>;
 
     /// Forgets closed orders, events and idempotency keys older than the given instants; at most `limit` of each. Says how many.
-    async fn forget_before(&self, closed: Timestamp, events: Timestamp, keys: Timestamp, limit: usize) -> Result<usize, Error>;
+    async fn forget_before(
+        &self,
+        closed: Timestamp,
+        events: Timestamp,
+        keys: Timestamp,
+        limit: usize,
+    ) -> Result<usize, Error>;
 
     /// Writes and flushes a probe: whether the store is writable now (`readyz`).
     async fn probe(&self) -> Result<(), Error>;

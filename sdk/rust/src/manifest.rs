@@ -88,8 +88,8 @@ pub const fn normalise<const N: usize>(source: &str) -> ([u8; N], usize) {
                     "manifest: a comma or a colon is missing"
                 );
                 let is_key = matches!(expect, Expect::KeyOrEnd);
-                let end = if byte == b'"' { string_end(input, at) } else { literal_end(input, at) };
                 assert!(!is_key || byte == b'"', "manifest: a key is no string; write \"key\": value");
+                let end = if byte == b'"' { string_end(input, at) } else { literal_end(input, at) };
                 expect = if is_key { Expect::Colon } else { Expect::CommaOrEnd };
                 // Tokens of a negative number may come apart.
                 if byte == b'-' && end == at + 1 {

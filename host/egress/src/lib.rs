@@ -1,0 +1,28 @@
+//! Outgoing HTTP for plugins (and for the host on their behalf): nothing leaves that a grant does not name.
+//!
+//! A request's way, in this order: parse → allow-list ([`origin`]) → resolve once → address policy on what DNS
+//! returned ([`address`]) → connect to a vetted address with the original name → a connection of this binding's own
+//! [`pool`] → one total deadline over all of it, bodies included → byte caps → one [`ledger`] entry.
+//! No redirect is followed, no proxy is used, no cookie is kept: what a plugin wants to follow comes back through here.
+//!
+//! A [`Channel`] is what one binding has: its policy, its pool, its TLS sessions. A pooled connection skips the checks
+//! made when connecting, so a pool never outlives the policy it was filled under.
+
+pub mod address;
+mod body;
+mod channel;
+mod connect;
+mod error;
+pub mod headers;
+pub mod ledger;
+pub mod origin;
+mod pool;
+pub mod resolve;
+pub mod tls;
+
+pub use address::{AddressRange, PrivateAccess};
+pub use body::{BoxError, ResponseBody};
+pub use channel::{Caller, Channel, Egress, EgressLimits, EgressPolicy, Meter, SendOptions};
+pub use error::{EgressError, Stage};
+pub use ledger::{Ledger, LedgerEntry, RingLedger};
+pub use origin::{Origin, OriginPattern};

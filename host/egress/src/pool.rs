@@ -1,0 +1,157 @@
+//! Connections of one binding that wait for a next request.
+//!
+//! HTTP/1.1: a connection serves one request at a time and comes back when its answer has been read to the end.
+//! HTTP/2: one connection serves many and stays here while it does.
+//! Our own and not hyper-util's client, because that one cannot say whether a failed request had left: `applied`
+//! rests on it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+
+use crate::body::RequestBody;
+use crate::connect::Opened;
+use crate::error::EgressError;
+use crate::origin::Origin;
+
+/// Bytes of an answer's header section.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// Headers of an answer.
+const MAX_HEADERS: usize = 128;
+
+/// A connection that can take a request.
+pub(crate) struct Connection {
+    sender: Sender,
+    pub(crate) address: SocketAddr,
+    pub(crate) reused: bool,
+}
+
+enum Sender {
+    Http1(http1::SendRequest<RequestBody>),
+    Http2(http2::SendRequest<RequestBody>),
+}
+
+impl Connection {
+    /// Speaks HTTP on an open stream; the connection itself runs on a task that ends with it.
+    pub(crate) async fn start(opened: Opened, origin: &Origin) -> Result<Self, EgressError> {
+        let fail = |error: hyper::Error| EgressError::Connect { origin: origin.to_string(), reason: std::io::Error::other(error) };
+        let io = TokioIo::new(opened.stream);
+        let sender = if opened.http2 {
+            let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX))
+                .handshake(io)
+                .await
+                .map_err(fail)?;
+            // How it ends is told to the request that is on it.
+            tokio::spawn(async move { drop(connection.await) });
+            Sender::Http2(sender)
+        } else {
+            let (sender, connection) = http1::Builder::new()
+                .max_buf_size(MAX_HEADER_BYTES)
+                .max_headers(MAX_HEADERS)
+                .handshake(io)
+                .await
+                .map_err(fail)?;
+            tokio::spawn(async move { drop(connection.await) });
+            Sender::Http1(sender)
+        };
+        Ok(Self { sender, address: opened.address, reused: false })
+    }
+
+    /// Whether requests name their authority in the URI (HTTP/2) or in `Host`.
+    pub(crate) fn is_http2(&self) -> bool {
+        matches!(self.sender, Sender::Http2(_))
+    }
+
+    /// Sends; gives the request back where nothing of it was written.
+    pub(crate) async fn send(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        match &mut self.sender {
+            Sender::Http1(sender) => sender.try_send_request(request).await,
+            Sender::Http2(sender) => sender.try_send_request(request).await,
+        }
+    }
+
+    fn is_usable(&self) -> bool {
+        match &self.sender {
+            Sender::Http1(sender) => sender.is_ready() && !sender.is_closed(),
+            Sender::Http2(sender) => !sender.is_closed(),
+        }
+    }
+}
+
+/// Connections that wait.
+pub(crate) struct Pool {
+    idle: Mutex<HashMap<Origin, Vec<(Connection, Instant)>>>,
+    per_origin: usize,
+    timeout: Duration,
+}
+
+impl Pool {
+    pub(crate) fn new(per_origin: usize, timeout: Duration) -> Arc<Self> {
+        Arc::new(Self { idle: Mutex::default(), per_origin, timeout })
+    }
+
+    /// A connection that waits for a request to this origin. Old and closed ones go.
+    pub(crate) fn take(&self, origin: &Origin) -> Option<Connection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|_, list| {
+            list.retain(|(connection, since)| since.elapsed() < self.timeout && connection.is_usable());
+            !list.is_empty()
+        });
+        let list = idle.get_mut(origin)?;
+        let (mut connection, _) = list.pop()?;
+        connection.reused = true;
+        if let Sender::Http2(sender) = &connection.sender {
+            let shared = Connection { sender: Sender::Http2(sender.clone()), address: connection.address, reused: true };
+            list.push((shared, Instant::now()));
+        }
+        Some(connection)
+    }
+
+    fn put(&self, origin: Origin, connection: Connection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = idle.entry(origin).or_default();
+        // One HTTP/2 connection serves all.
+        let full = if connection.is_http2() { list.iter().any(|(waiting, _)| waiting.is_http2()) } else { list.len() >= self.per_origin };
+        if !full && connection.is_usable() {
+            list.push((connection, Instant::now()));
+        }
+    }
+}
+
+/// A connection that comes back to its pool when its answer is whole.
+pub(crate) struct Lease {
+    connection: Connection,
+    origin: Origin,
+    pool: Weak<Pool>,
+}
+
+impl Lease {
+    pub(crate) fn new(connection: Connection, origin: Origin, pool: &Arc<Pool>) -> Self {
+        Self { connection, origin, pool: Arc::downgrade(pool) }
+    }
+
+    /// Gives it back as soon as it is ready for another request; drops it if that takes long.
+    pub(crate) fn give_back(self) {
+        let Self { mut connection, origin, pool } = self;
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            let ready = async {
+                match &mut connection.sender {
+                    Sender::Http1(sender) => sender.ready().await.is_ok(),
+                    Sender::Http2(sender) => sender.ready().await.is_ok(),
+                }
+            };
+            if let (Ok(true), Some(pool)) = (tokio::time::timeout(Duration::from_secs(1), ready).await, pool.upgrade()) {
+                pool.put(origin, connection);
+            }
+        });
+    }
+}

@@ -1,0 +1,45 @@
+//! Everything a component may import, and the state behind one call of it.
+//!
+//! | file | idea |
+//! |---|---|
+//! | [`binding`] | what stays the same for all calls of a binding: configuration, grants, the site's services |
+//! | [`call`] | what changes from call to call: class, deadline, order; and what a call leaves behind |
+//! | [`state`] | the two together with the WASI state: the `T` of every `Store<T>` |
+//! | `linker` | which interfaces exist at all |
+//! | `stdio`, `clock`, `random` | WASI made virtual |
+//! | `config`, `log`, `storage`, `refreshed`, `credentials`, `crypto` | `archipel:host/*`, one file per interface |
+//! | `attach`, `exchange`, `capture`, `insert` | how secrets get into requests and out of answers |
+//! | `http` | `wasi:http` over the binding's own egress channel |
+//! | `jwks`, `passwords` | what `crypto` rests on |
+//!
+//! What always holds: a refusal is a typed error and never a trap; who calls is read from the store, never from an
+//! argument; no secret byte enters guest memory; every function ends by the call's deadline.
+
+pub mod binding;
+pub mod call;
+pub mod state;
+
+mod attach;
+mod capture;
+mod clock;
+mod config;
+mod credentials;
+mod crypto;
+mod errors;
+mod exchange;
+mod http;
+mod insert;
+mod jwks;
+mod linker;
+mod log;
+mod passwords;
+mod random;
+mod refreshed;
+mod stdio;
+mod storage;
+
+pub use binding::{BindingContext, Services};
+pub use call::{CallClass, CallInfo, CallReport};
+pub use crypto::HostCrypto;
+pub use linker::add_to_linker;
+pub use state::CallState;

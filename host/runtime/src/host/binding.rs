@@ -1,0 +1,87 @@
+//! What stays the same for all calls of one binding, and the services of the site behind it.
+
+use std::sync::{Arc, OnceLock};
+
+use archipel_egress::{Caller, Channel, Egress};
+use archipel_model::plugin_storage::PluginStorage;
+use archipel_model::{Clock, SiteId};
+use archipel_vault::Vault;
+use arc_swap::ArcSwapOption;
+
+use super::crypto::HostCrypto;
+use crate::grants::EffectiveGrants;
+
+/// What the imports rest on; one set per site, cheap to clone.
+#[derive(Clone)]
+pub struct Services {
+    /// What plugins keep.
+    pub storage: Arc<dyn PluginStorage>,
+    /// The site's secrets.
+    pub vault: Arc<Vault>,
+    /// Outgoing HTTP.
+    pub egress: Arc<Egress>,
+    /// Keys, issuers' keys, password hashing.
+    pub crypto: Arc<HostCrypto>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// This site.
+    pub site: SiteId,
+}
+
+/// A plugin with its configuration and grants under a name. Immutable but for what `lifecycle.refresh` left; a
+/// generation that changes any of it makes a new one.
+pub struct BindingContext {
+    /// The binding's name in the site file: whose storage, whose keys.
+    pub name: String,
+    /// The plugin's name: whose grants.
+    pub plugin: String,
+    /// The component's digest, for the ledger and the log.
+    pub digest: String,
+    /// The configuration as JSON, validated; `{}` if none.
+    pub config_json: String,
+    /// What it may do.
+    pub grants: EffectiveGrants,
+    /// What its imports rest on.
+    pub services: Services,
+    /// What the last `lifecycle.refresh` left.
+    pub state: ArcSwapOption<Vec<u8>>,
+    channel: OnceLock<Arc<Channel>>,
+}
+
+impl std::fmt::Debug for BindingContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BindingContext").field("name", &self.name).field("plugin", &self.plugin).field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+impl BindingContext {
+    /// A binding whose `refresh` has not run yet.
+    pub fn new(
+        name: impl Into<String>,
+        plugin: impl Into<String>,
+        digest: impl Into<String>,
+        config_json: impl Into<String>,
+        grants: EffectiveGrants,
+        services: Services,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            plugin: plugin.into(),
+            digest: digest.into(),
+            config_json: config_json.into(),
+            grants,
+            services,
+            state: ArcSwapOption::empty(),
+            channel: OnceLock::new(),
+        }
+    }
+
+    /// This binding's way out: its policy, its connections, its TLS sessions. Made at the first use, because most
+    /// bindings never speak to anyone.
+    pub(crate) fn channel(&self) -> &Arc<Channel> {
+        self.channel.get_or_init(|| {
+            let caller = Caller { binding: self.name.clone(), digest: self.digest.clone() };
+            Arc::new(self.services.egress.channel(caller, self.grants.egress.clone()))
+        })
+    }
+}

@@ -205,8 +205,8 @@ macro_rules! __check_driver {
 mod tests {
     #[test]
     fn the_manifest_names_the_versions_of_this_crate_and_of_the_contract() {
-        assert_eq!(crate::__sdk!(), concat!("archipel-sdk ", env!("CARGO_PKG_VERSION")));
+        assert_eq!(__sdk!(), concat!("archipel-sdk ", env!("CARGO_PKG_VERSION")));
         let contract = format!("@{}", crate::manifest::WIT_VERSION);
-        assert!(crate::__interface_name!(Compute).ends_with(&contract));
+        assert!(__interface_name!(Compute).ends_with(&contract));
     }
 }

@@ -1,102 +1,60 @@
-//! A started daemon: waits until it is ready, logs users in, stops it gently or not at all gently.
+//! A running daemon: started, asked, stopped or killed. Dropping it kills it.
 
-use std::fs::OpenOptions;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use archipel_client::Client;
-use rustix::process::{Pid, Signal, kill_process};
-use serde::Deserialize;
-use serde_json::json;
-use tokio::process::{Child, Command};
+use archipel_client::{Client, admin_socket};
+use serde_json::{Value, json};
 
-use crate::places;
-use crate::site::{Site, User};
+use crate::built;
+use crate::site::Site;
 
-/// The first start of a debug build compiles every plugin; a busy machine takes its time.
-const READY_WITHIN: Duration = Duration::from_secs(180);
-/// A stop waits for calls in flight.
-const STOP_WITHIN: Duration = Duration::from_secs(60);
+/// The longest that a start may take: the first one compiles every plugin on a busy machine.
+const START: Duration = Duration::from_secs(120);
 
-/// How to start.
-#[derive(Clone, Debug, Default)]
-pub struct StartOptions {
-    /// `NAME:COUNT`: the daemon aborts at that passing of that fail point.
-    pub fail_point: Option<String>,
-    /// Further variables.
-    pub env: Vec<(String, String)>,
-    /// `RUST_LOG`-like filter; `info` otherwise.
-    pub log: Option<String>,
-}
-
-/// What a daemon writes when it is ready.
-#[derive(Debug, Deserialize)]
-struct Ready {
-    url: String,
-    pid: u32,
-}
-
-/// A running daemon; killed when dropped.
-#[derive(Debug)]
+/// A daemon of a [`Site`].
 pub struct Daemon {
     child: Child,
     url: String,
     socket: PathBuf,
-    users: Vec<User>,
     log: PathBuf,
+    passwords: Vec<(String, String)>,
 }
 
 impl Daemon {
-    /// Starts one and waits until it is ready.
-    ///
-    /// # Errors
-    /// When it ends or does not become ready in time; with the end of its log.
-    pub async fn start(site: &Site, options: StartOptions) -> Result<Self> {
+    /// Starts the daemon of a site and waits until it is ready.
+    pub(crate) async fn start(site: &Site, arguments: &[&str], variables: &[(&str, &str)]) -> Result<Self> {
         let ready = site.data_dir().join("ready.json");
-        let log = OpenOptions::new().create(true).append(true).open(site.log()).context("opening the log")?;
-        let mut command = Command::new(places::binary()?);
-        command.arg("serve").arg("--config").arg(site.file());
-        command.arg("--log-filter").arg(options.log.as_deref().unwrap_or("info"));
-        if let Some(point) = &options.fail_point {
-            command.arg("--fail-points").env("ARCHIPEL_FAIL_POINT", point);
-        }
-        let envs = options.env.iter().map(|(name, value)| (name, value));
-        let child = command
-            .envs(envs)
+        let _ = std::fs::remove_file(&ready);
+        let log = site.folder().join("daemon.log");
+        let output = File::options().create(true).append(true).open(&log)?;
+        let child = Command::new(built::archipel()?)
+            .args(["serve", "--config"])
+            .arg(site.file())
+            .args(arguments)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
-            .stdout(Stdio::from(log.try_clone()?))
-            .stderr(Stdio::from(log))
-            .kill_on_drop(true)
+            .stdout(output.try_clone()?)
+            .stderr(output)
             .spawn()
             .context("starting archipel")?;
-        let mut daemon = Self {
-            child,
-            url: String::new(),
-            socket: archipel_client::admin_socket(&site.data_dir()),
-            users: site.users.clone(),
-            log: site.log(),
-        };
-        daemon.url = daemon.wait_until_ready(&ready).await?;
-        Ok(daemon)
-    }
-
-    async fn wait_until_ready(&mut self, file: &Path) -> Result<String> {
-        let pid = self.child.id();
-        let began = Instant::now();
+        let passwords = site.users.iter().map(|user| (user.name.to_owned(), user.password.clone())).collect();
+        let mut daemon =
+            Self { child, url: String::new(), socket: admin_socket(&site.data_dir()), log, passwords };
+        let until = Instant::now() + START;
         loop {
-            let ready =
-                std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice::<Ready>(&bytes).ok());
-            if let Some(ready) = ready.filter(|ready| Some(ready.pid) == pid) {
-                return Ok(ready.url);
+            if let Some(status) = daemon.child.try_wait()? {
+                bail!("archipel ended with {status} before it was ready:\n{}", daemon.log_tail());
             }
-            if let Some(status) = self.child.try_wait()? {
-                bail!("the daemon ended before it was ready ({status}):\n{}", self.log_tail());
+            if let Some(url) = ready_url(&ready, daemon.child.id()) {
+                daemon.url = url;
+                return Ok(daemon);
             }
-            if began.elapsed() > READY_WITHIN {
-                bail!("the daemon is not ready after {} s:\n{}", READY_WITHIN.as_secs(), self.log_tail());
+            if Instant::now() > until {
+                bail!("archipel was not ready after {} s:\n{}", START.as_secs(), daemon.log_tail());
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -107,106 +65,123 @@ impl Daemon {
         &self.url
     }
 
-    /// The process.
-    pub fn pid(&self) -> Option<u32> {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
         self.child.id()
-    }
-
-    /// A client without a token.
-    ///
-    /// # Errors
-    /// Never for a daemon that is ready.
-    pub fn nobody(&self) -> Result<Client> {
-        Ok(Client::at_url(&self.url, None)?)
-    }
-
-    /// A client at the administrator's socket.
-    pub fn socket(&self) -> Client {
-        Client::at_socket(&self.socket)
-    }
-
-    /// A token of a user of the site.
-    ///
-    /// # Errors
-    /// When the site refuses.
-    pub async fn token(&self, name: &str) -> Result<String> {
-        let user =
-            self.users.iter().find(|user| user.name == name).with_context(|| format!("no user {name}"))?;
-        let credentials = json!({"credentials": {"username": user.name, "password": user.password}});
-        let answer = self.nobody()?.post("/v1/tokens", &credentials).await?.success()?;
-        Ok(answer
-            .get("token")
-            .and_then(|token| token.as_str())
-            .context("a login without a token")?
-            .to_owned())
-    }
-
-    /// A client with a fresh token of a user of the site.
-    ///
-    /// # Errors
-    /// When the site refuses.
-    pub async fn login(&self, name: &str) -> Result<Client> {
-        Ok(self.nobody()?.with_token(self.token(name).await?))
-    }
-
-    /// Asks it to read its configuration again.
-    ///
-    /// # Errors
-    /// When it is gone.
-    pub fn reload(&self) -> Result<()> {
-        self.signal(Signal::HUP)
-    }
-
-    /// Stops it as systemd would, and says how it ended.
-    ///
-    /// # Errors
-    /// When it does not end in time.
-    pub async fn stop(mut self) -> Result<ExitStatus> {
-        self.signal(Signal::TERM)?;
-        match tokio::time::timeout(STOP_WITHIN, self.child.wait()).await {
-            Ok(status) => status.context("waiting for the daemon"),
-            Err(_) => bail!("the daemon does not stop:\n{}", self.log_tail()),
-        }
-    }
-
-    /// Pulls the plug (`kill -9`).
-    ///
-    /// # Errors
-    /// When it cannot be killed.
-    pub async fn kill(mut self) -> Result<()> {
-        self.child.kill().await.context("killing the daemon")
-    }
-
-    /// Waits until it ends by itself, e.g. at a fail point; `None` when it does not in time.
-    pub async fn wait(&mut self, at_most: Duration) -> Option<ExitStatus> {
-        tokio::time::timeout(at_most, self.child.wait()).await.ok().and_then(Result::ok)
-    }
-
-    /// Whether it has ended.
-    pub fn has_ended(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(Some(_)) | Err(_))
-    }
-
-    fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = self
-            .child
-            .id()
-            .and_then(|pid| Pid::from_raw(pid.try_into().ok()?))
-            .context("the daemon has ended")?;
-        kill_process(pid, signal).context("signalling the daemon")
     }
 
     /// The last lines of its log.
     pub fn log_tail(&self) -> String {
-        tail(&self.log, 6000).unwrap_or_else(|error| format!("(no log: {error})"))
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    /// The whole log, of earlier starts too.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// A client without a token.
+    pub fn anonymous(&self) -> Client {
+        Client::at_url(&self.url, None).expect("the daemon's own address")
+    }
+
+    /// The administrator's door.
+    pub fn admin(&self) -> Client {
+        Client::at_socket(&self.socket)
+    }
+
+    /// Logs a user of the site in.
+    ///
+    /// # Errors
+    /// When the site refuses.
+    pub async fn login(&self, name: &str) -> Result<Client> {
+        let password = self.passwords.iter().find(|(known, _)| known == name).context("a user of the site")?;
+        let token = self.token(name, &password.1).await?;
+        Ok(self.anonymous().with_token(token))
+    }
+
+    /// Logs in, and gives the token.
+    ///
+    /// # Errors
+    /// When the site refuses.
+    pub async fn token(&self, name: &str, password: &str) -> Result<String> {
+        let body = json!({"binding": "local", "credentials": {"username": name, "password": password}});
+        let answer = self.anonymous().post("/v1/tokens", &body).await?.success()?;
+        Ok(answer["token"].as_str().context("a token in the answer")?.to_owned())
+    }
+
+    /// Waits until a plugin stands in `state`; `digest` (if given) must be that of the file that was dropped.
+    ///
+    /// # Errors
+    /// When it does not within a minute.
+    pub async fn plugin_state(&self, name: &str, state: &str, other_than: Option<&str>) -> Result<Value> {
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let answer = self.admin().get(&format!("/v1/admin/plugins/{name}")).await?;
+            let status = answer.json().unwrap_or_default();
+            if status["state"] == state && (other_than.is_none() || status["digest"].as_str() != other_than) {
+                return Ok(status);
+            }
+            if Instant::now() > until {
+                bail!("plugin {name} is not {state}: {status}");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// `kill -9`, and waits for the end.
+    ///
+    /// # Errors
+    /// When the process cannot be waited for.
+    pub fn kill(mut self) -> Result<ExitStatus> {
+        let _ = self.child.kill();
+        Ok(self.child.wait()?)
+    }
+
+    /// SIGTERM, and waits for the end.
+    ///
+    /// # Errors
+    /// When it does not end within a minute.
+    pub async fn stop(mut self) -> Result<ExitStatus> {
+        let pid = self.child.id().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().context("sending SIGTERM")?;
+        self.ended(Duration::from_secs(60)).await
+    }
+
+    /// Waits for the end of a daemon that ends by itself.
+    ///
+    /// # Errors
+    /// When it does not within `most`.
+    pub async fn ended(&mut self, most: Duration) -> Result<ExitStatus> {
+        let until = Instant::now() + most;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            if Instant::now() > until {
+                bail!("archipel did not end within {} s:\n{}", most.as_secs(), self.log_tail());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
     }
 }
 
-fn tail(file: &Path, bytes: u64) -> Result<String> {
-    let mut file = std::fs::File::open(file)?;
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(bytes)))?;
-    let mut end = Vec::new();
-    file.read_to_end(&mut end)?;
-    Ok(String::from_utf8_lossy(&end).into_owned())
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The address in `ready.json`, once this very process has written it.
+fn ready_url(file: &std::path::Path, pid: u32) -> Option<String> {
+    let ready: Value = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+    (ready["pid"] == pid).then(|| ready["url"].as_str().map(str::to_owned))?
 }

@@ -1,22 +1,25 @@
-//! Orders as a client handles them: create, wait until settled, delete, wait until closed.
+//! What tests do with orders, over REST.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use archipel_client::Client;
-use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-/// Orders something; `collection` as in `computes`.
+/// The body of a small compute.
+pub fn small_compute(name: &str) -> Value {
+    json!({"name": name, "image": "@cirros", "vcpu": 1, "ram_mib": 256})
+}
+
+/// Creates in a collection (`computes`, ...) and gives the order.
 ///
 /// # Errors
 /// When the site refuses.
 pub async fn create(client: &Client, collection: &str, body: &Value) -> Result<Value> {
-    let answer = client.post(&format!("/v1/{collection}"), body).await?;
-    answer.success().with_context(|| format!("creating in {collection}: {body}"))
+    Ok(client.post(&format!("/v1/{collection}"), body).await?.success()?)
 }
 
-/// The order as it is now.
+/// The order now.
 ///
 /// # Errors
 /// When the site refuses.
@@ -24,57 +27,38 @@ pub async fn show(client: &Client, id: &str) -> Result<Value> {
     Ok(client.get(&format!("/v1/orders/{id}")).await?.success()?)
 }
 
-/// Waits until the order is in one of these states; the site wakes us, nothing is polled.
+/// Waits until the order is in `state`.
 ///
 /// # Errors
-/// When it settles elsewhere or the time is over.
-pub async fn wait_for(client: &Client, id: &str, states: &[&str], at_most: Duration) -> Result<Value> {
-    let began = Instant::now();
-    let mut etag: Option<String> = None;
+/// When it is not within a minute, or has ended otherwise.
+pub async fn reaches(client: &Client, id: &str, state: &str) -> Result<Value> {
+    let until = Instant::now() + Duration::from_secs(60);
     loop {
-        let mut headers = vec![("prefer", "wait=20")];
-        if let Some(etag) = &etag {
-            headers.push(("if-none-match", etag));
+        let order = show(client, id).await?;
+        let now = order["state"].as_str().context("an order's state")?;
+        if now == state {
+            return Ok(order);
         }
-        let answer = client.send(Method::GET, &format!("/v1/orders/{id}"), &headers, None).await?;
-        if answer.status() != 304 {
-            etag = answer.header("etag").map(ToOwned::to_owned);
-            let order = answer.success()?;
-            let state = order.get("state").and_then(Value::as_str).unwrap_or_default().to_owned();
-            if states.contains(&state.as_str()) {
-                return Ok(order);
-            }
-            if ["failed-on-request", "failed-after-request", "closed"].contains(&state.as_str()) {
-                bail!("order {id} came to {state}, not to {}: {order}", states.join(" or "));
-            }
+        if now.starts_with("failed") || now == "closed" || Instant::now() > until {
+            bail!("order {id} is {now} and not {state}: {order}");
         }
-        if began.elapsed() > at_most {
-            bail!("order {id} did not come to {} within {} s", states.join(" or "), at_most.as_secs());
-        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }
 
-/// Waits until the order is fulfilled.
+/// Every order that the caller sees, closed ones too if asked for.
 ///
 /// # Errors
-/// When it fails or takes more than a minute.
-pub async fn fulfilled(client: &Client, id: &str) -> Result<Value> {
-    wait_for(client, id, &["fulfilled"], Duration::from_secs(60)).await
-}
-
-/// Deletes the order and waits until it is closed.
-///
-/// # Errors
-/// When the site refuses or it takes more than a minute.
-pub async fn delete(client: &Client, id: &str) -> Result<()> {
-    client.delete(&format!("/v1/orders/{id}")).await?.success().with_context(|| format!("deleting {id}"))?;
-    wait_for(client, id, &["closed"], Duration::from_secs(60)).await.map(|_| ())
-}
-
-/// The order's id.
-///
-/// # Errors
-/// When it has none.
-pub fn id(order: &Value) -> Result<&str> {
-    order.get("id").and_then(Value::as_str).context("an order without an id")
+/// When the site refuses.
+pub async fn all(client: &Client, query: &str) -> Result<Vec<Value>> {
+    let mut items = Vec::new();
+    let mut path = format!("/v1/orders?limit=1000{query}");
+    loop {
+        let page = client.get(&path).await?.success()?;
+        items.extend(page["items"].as_array().context("a list")?.iter().cloned());
+        match page["next"].as_str() {
+            Some(next) => path = format!("/v1/orders?limit=1000{query}&cursor={next}"),
+            None => return Ok(items),
+        }
+    }
 }

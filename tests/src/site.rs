@@ -1,212 +1,209 @@
-//! A site in a folder of its own: users, roles, one emulated cloud, everything on loopback with a free port.
-
-mod text;
+//! A site in a temporary folder: its file, its plugins, its users. What a test wants different it changes in
+//! [`Site::config`] before it starts the daemon.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use argon2::password_hash::{PasswordHasher, SaltString};
+use argon2::{Algorithm, Argon2, Params, Version};
 use rand::Rng;
 use rand::distributions::Alphanumeric;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use toml_edit::DocumentMut;
 
-use crate::daemon::{Daemon, StartOptions};
-use crate::places;
+use crate::built;
+use crate::daemon::Daemon;
 
-/// A user of the identity binding `local`.
+/// Who vouches for the users of a temporary site.
+pub const ISSUER: &str = "https://site-a.example.org";
+
+/// The id of a temporary site.
+pub const SITE_ID: &str = "site-a.example.org";
+
+/// The plugins that a temporary site is served by.
+pub const PLUGINS: [&str; 4] = ["aaa-local", "authz-roles", "mapper-all-to-one", "cloud-emulated"];
+
+/// Where the emulated cloud of a temporary site keeps its things: the driver's storage namespace.
+pub const CLOUD_STORAGE: &str = "cloud/emulated/cloud-emulated";
+
+/// Someone who can log in.
 #[derive(Clone, Debug)]
 pub struct User {
-    /// What is typed, and the subject.
-    pub name: String,
-    /// In the clear, for who tests or tries out.
+    /// Name and subject.
+    pub name: &'static str,
+    /// In plain, for the login.
     pub password: String,
     /// Groups.
-    pub groups: Vec<String>,
+    pub groups: &'static [&'static str],
 }
 
-/// What a site is made of. `Default` is a site as the tests want it: quick cloud, cheap password hashes.
-#[derive(Clone, Debug)]
-pub struct SiteOptions {
-    /// Its id.
-    pub id: String,
-    /// The port on loopback; 0 = a free one.
-    pub port: u16,
-    /// The configuration of `cloud-emulated`.
-    pub cloud: Value,
-    /// Names and groups of users; `admin` gets the role of an operator.
-    pub users: Vec<(String, Vec<String>)>,
-    /// Hash passwords as a real site should. Tests do not: the hash is the slowest part of a login.
-    pub strong_passwords: bool,
-    /// The mapper's plugin.
-    pub mapper: String,
-    /// Its configuration.
-    pub mapper_config: Value,
-    /// Plugins dropped beside those that the site uses.
-    pub also_drop: Vec<String>,
-    /// TOML to add at the end.
-    pub extra: String,
-}
-
-impl Default for SiteOptions {
-    fn default() -> Self {
-        let user = |name: &str, group: &str| (name.to_owned(), vec![group.to_owned()]);
-        Self {
-            id: "site-a.archipel.test".to_owned(),
-            port: 0,
-            cloud: json!({"latency_ms": 1, "boot_ms": 50, "delete_ms": 30}),
-            users: vec![user("alice", "physics"), user("bob", "chemistry"), user("admin", "operators")],
-            strong_passwords: false,
-            mapper: "mapper-all-to-one".to_owned(),
-            mapper_config: json!({"default": {"account": "shared"}}),
-            also_drop: Vec::new(),
-            extra: String::new(),
-        }
-    }
-}
-
-/// A site on disk. Its folder is removed with it, unless it was made with [`Site::make_in`] or [`Site::keep`].
-#[derive(Debug)]
+/// A site that is not (yet) served.
 pub struct Site {
-    folder: PathBuf,
-    /// Everybody who can log in.
+    folder: Folder,
+    /// The site file; written at each start.
+    pub config: Value,
+    /// Who can log in: alice and bob are members, admin may do everything.
     pub users: Vec<User>,
-    temporary: Option<TempDir>,
+}
+
+enum Folder {
+    Temporary(TempDir),
+    Kept(PathBuf),
 }
 
 impl Site {
-    /// In a temporary folder.
+    /// A fresh site in a folder that goes with it, with the shipped plugins dropped.
     ///
     /// # Errors
-    /// When plugins are not built, or the disk says no.
-    pub fn make(options: &SiteOptions) -> Result<Self> {
-        let temporary = tempfile::Builder::new().prefix("archipel-").tempdir().context("making a folder")?;
-        let mut site = Self::make_in(temporary.path(), options)?;
-        site.temporary = Some(temporary);
+    /// When the plugins were not built, or the disk refuses.
+    pub fn temporary() -> Result<Self> {
+        Self::with(Folder::Temporary(tempfile::Builder::new().prefix("archipel-").tempdir()?))
+    }
+
+    /// A fresh site in a folder that stays.
+    ///
+    /// # Errors
+    /// As [`Site::temporary`].
+    pub fn kept_in(folder: &Path) -> Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        Self::with(Folder::Kept(folder.to_owned()))
+    }
+
+    fn with(folder: Folder) -> Result<Self> {
+        let user = |name, groups| User { name, password: random_password(), groups };
+        let users = vec![user("alice", &["physics"][..]), user("bob", &["biology"][..]), user("admin", &[][..])];
+        let mut site = Self { config: Value::Null, folder, users };
+        site.config = site.default_config()?;
+        std::fs::create_dir_all(site.plugin_dir())?;
+        for name in PLUGINS {
+            site.drop_plugin(name, &built::plugin(name)?)?;
+        }
         Ok(site)
     }
 
-    /// In this folder, which stays.
-    ///
-    /// # Errors
-    /// As [`Site::make`].
-    pub fn make_in(folder: &Path, options: &SiteOptions) -> Result<Self> {
-        let users: Vec<User> = options
+    fn default_config(&self) -> Result<Value> {
+        let users: Vec<Value> = self
             .users
             .iter()
-            .map(|(name, groups)| User {
-                name: name.clone(),
-                password: random_password(),
-                groups: groups.clone(),
-            })
-            .collect();
-        let site = Self { folder: folder.to_owned(), users, temporary: None };
-        std::fs::create_dir_all(site.plugin_dir()).context("making the plugins' folder")?;
-        let own = ["aaa-local", "authz-roles", "cloud-emulated", options.mapper.as_str()];
-        for name in own.into_iter().chain(options.also_drop.iter().map(String::as_str)) {
-            site.drop_plugin(name, name)?;
-        }
-        let text = text::site_file(options, &site.users, &digest(&places::plugin("aaa-local")?)?)?;
-        std::fs::write(site.file(), text).context("writing site.toml")?;
-        Ok(site)
+            .map(|user| Ok(json!({"name": user.name, "password": hash(&user.password)?, "groups": user.groups})))
+            .collect::<Result<_>>()?;
+        Ok(json!({
+            "site": {"id": SITE_ID, "listen": "127.0.0.1:0"},
+            "identity": [{
+                "name": "local",
+                "plugin": "aaa-local",
+                "issuers": [ISSUER],
+                "config": {"issuer": ISSUER, "users": users},
+            }],
+            "authorization": [{
+                "plugin": "authz-roles",
+                "config": {
+                    "roles": {
+                        "member": {"allow": [
+                            {"operations": ["login", "create", "update", "act"]},
+                            {"operations": ["read", "list"], "kinds": ["cloud", "spec", "image", "quota"], "reach": "any"},
+                        ]},
+                        "operator": {"allow": [
+                            {"operations": ["*"], "reach": "any"},
+                            {"operations": ["*", "admin"], "kinds": ["admin"], "reach": "any"},
+                        ]},
+                    },
+                    "assignments": [{"role": "operator", "issuer": ISSUER, "subjects": ["admin"]}],
+                    "default_role": "member",
+                },
+            }],
+            "cloud": [{
+                "name": "emulated",
+                "driver": "cloud-emulated",
+                "mapper": "mapper-all-to-one",
+                "mapper_config": {"default": {"account": "shared"}},
+                "config": {"latency_ms": 1, "boot_ms": 100, "delete_ms": 50},
+            }],
+            "grants": {
+                "aaa-local": {"crypto": [{"purpose": "session", "lifetime_s_max": 28800}], "pin": "capabilities"},
+                "cloud-emulated": {"storage": "64 MiB"},
+            },
+        }))
     }
 
-    /// Keeps the folder when the site is dropped, and says where it is.
-    pub fn keep(&mut self) -> &Path {
-        if let Some(temporary) = self.temporary.take() {
-            let _ = temporary.keep();
-        }
-        &self.folder
-    }
-
-    /// The folder.
+    /// The site's folder.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        match &self.folder {
+            Folder::Temporary(folder) => folder.path(),
+            Folder::Kept(folder) => folder,
+        }
     }
 
-    /// `site.toml`.
+    /// The site file.
     pub fn file(&self) -> PathBuf {
-        self.folder.join("site.toml")
-    }
-
-    /// Where plugins are dropped.
-    pub fn plugin_dir(&self) -> PathBuf {
-        self.folder.join("plugins")
+        self.folder().join("site.toml")
     }
 
     /// Everything durable.
     pub fn data_dir(&self) -> PathBuf {
-        self.folder.join("data")
+        self.folder().join("data")
     }
 
-    /// The daemon's log, all starts after one another.
-    pub fn log(&self) -> PathBuf {
-        self.folder.join("daemon.log")
+    /// Where plugins are dropped.
+    pub fn plugin_dir(&self) -> PathBuf {
+        self.folder().join("plugins")
     }
 
-    /// A user by name.
+    /// The password of a user.
+    pub fn password(&self, name: &str) -> &str {
+        &self.users.iter().find(|user| user.name == name).expect("a user of the site").password
+    }
+
+    /// Drops a plugin as an administrator does: written beside, then renamed in.
     ///
     /// # Errors
-    /// When there is none.
-    pub fn user(&self, name: &str) -> Result<&User> {
-        self.users
-            .iter()
-            .find(|user| user.name == name)
-            .with_context(|| format!("the site has no user {name}"))
-    }
-
-    /// Drops a built plugin under a name, as an administrator should: written beside, then renamed in.
-    ///
-    /// # Errors
-    /// When it is not built, or the disk says no.
-    pub fn drop_plugin(&self, built: &str, name: &str) -> Result<()> {
-        let bytes = std::fs::read(places::plugin(built)?).with_context(|| format!("reading {built}.wasm"))?;
-        self.drop_bytes(&bytes, name)
-    }
-
-    /// Drops any bytes as a plugin.
-    ///
-    /// # Errors
-    /// When the disk says no.
-    pub fn drop_bytes(&self, bytes: &[u8], name: &str) -> Result<()> {
+    /// When the disk refuses.
+    pub fn drop_plugin(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let beside = self.plugin_dir().join(format!(".{name}.part"));
-        std::fs::write(&beside, bytes).context("writing a plugin")?;
-        std::fs::rename(beside, self.plugin_dir().join(format!("{name}.wasm"))).context("dropping a plugin")
+        std::fs::write(&beside, bytes).with_context(|| format!("writing {}", beside.display()))?;
+        std::fs::rename(&beside, self.plugin_dir().join(format!("{name}.wasm")))?;
+        Ok(())
     }
 
-    /// Changes `site.toml`, comments kept.
+    /// Writes the site file.
     ///
     /// # Errors
-    /// When it cannot be read or written.
-    pub fn edit(&self, change: impl FnOnce(&mut DocumentMut)) -> Result<()> {
-        let mut document: DocumentMut =
-            std::fs::read_to_string(self.file())?.parse().context("reading site.toml")?;
-        change(&mut document);
-        std::fs::write(self.file(), document.to_string()).context("writing site.toml")
+    /// When the configuration is no TOML, or the disk refuses.
+    pub fn write(&self) -> Result<()> {
+        let text = toml::to_string(&self.config).context("writing the site file")?;
+        std::fs::write(self.file(), text)?;
+        Ok(())
     }
 
-    /// Starts a daemon on it and waits until it is ready.
+    /// Writes the site file and starts the daemon; returns when it is ready.
     ///
     /// # Errors
-    /// When it does not become ready; with the end of its log.
+    /// When it does not become ready, with the end of its log.
     pub async fn start(&self) -> Result<Daemon> {
-        Daemon::start(self, StartOptions::default()).await
+        self.start_with(&[], &[]).await
+    }
+
+    /// The same with more arguments and variables.
+    ///
+    /// # Errors
+    /// As [`Site::start`].
+    pub async fn start_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Result<Daemon> {
+        self.write()?;
+        Daemon::start(self, arguments, variables).await
     }
 }
 
-/// `sha256:…` of a file, as grants name it.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn digest(file: &Path) -> Result<String> {
-    let bytes = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
-    Ok(format!(
-        "sha256:{}",
-        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-    ))
+/// A password that nobody has used before.
+fn random_password() -> String {
+    rand::thread_rng().sample_iter(Alphanumeric).take(16).map(char::from).collect()
 }
 
-fn random_password() -> String {
-    rand::thread_rng().sample_iter(&Alphanumeric).take(14).map(char::from).collect()
+/// An argon2id hash in PHC form, cheap (1 MiB) because these users live for a test.
+fn hash(password: &str) -> Result<String> {
+    let params = Params::new(1024, 1, 1, None).map_err(|error| anyhow::anyhow!("argon2: {error}"))?;
+    let salt = SaltString::generate(&mut rand::thread_rng());
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password(password.as_bytes(), &salt)
+        .map(|hash| hash.to_string())
+        .map_err(|error| anyhow::anyhow!("argon2: {error}"))
 }

@@ -84,20 +84,28 @@ impl Size {
 pub(crate) fn choose<'a>(sizes: &'a [Size], ask: &ComputeSpec, image: &Image) -> Result<&'a Size> {
     if let Some(id) = &ask.spec {
         let size = sizes.iter().find(|size| size.id == *id).ok_or_else(|| {
-            Error::invalid(format!("no spec `{id}`; this cloud has {}", listed(sizes.iter().map(|size| &size.id))))
+            Error::invalid(format!(
+                "no spec `{id}`; this cloud has {}",
+                listed(sizes.iter().map(|size| &size.id))
+            ))
         })?;
         return match size.shortfall(ask, image) {
-            Some(words) => Err(Error::invalid(format!("spec `{id}` does not do for image `{}`: {words}", image.id))),
+            Some(words) => {
+                Err(Error::invalid(format!("spec `{id}` does not do for image `{}`: {words}", image.id)))
+            }
             None => Ok(size),
         };
     }
-    sizes.iter().filter(|size| size.shortfall(ask, image).is_none()).min_by_key(|size| size.cost(ask)).ok_or_else(
-        || {
+    sizes
+        .iter()
+        .filter(|size| size.shortfall(ask, image).is_none())
+        .min_by_key(|size| size.cost(ask))
+        .ok_or_else(|| {
             let nearest = sizes.iter().max_by_key(|size| (size.vcpu, size.ram_mib));
-            let words = nearest.and_then(|size| Some(format!("; `{}` has {}", size.id, size.shortfall(ask, image)?)));
+            let words =
+                nearest.and_then(|size| Some(format!("; `{}` has {}", size.id, size.shortfall(ask, image)?)));
             Error::invalid(format!("no spec of this cloud is large enough{}", words.unwrap_or_default()))
-        },
-    )
+        })
 }
 
 impl Image {
@@ -128,7 +136,10 @@ pub(crate) fn image<'a>(images: &'a [Image], asked: &str) -> Option<&'a Image> {
 /// As `image`; an unknown one is an invalid request.
 pub(crate) fn require_image<'a>(images: &'a [Image], asked: &str) -> Result<&'a Image> {
     image(images, asked).ok_or_else(|| {
-        Error::invalid(format!("no image `{asked}`; this cloud has {}", listed(images.iter().map(|image| &image.id))))
+        Error::invalid(format!(
+            "no image `{asked}`; this cloud has {}",
+            listed(images.iter().map(|image| &image.id))
+        ))
     })
 }
 
@@ -210,7 +221,10 @@ mod tests {
     fn the_images_minimums_count_too() {
         assert_eq!(chosen(r#"{"image": "@ubuntu"}"#).unwrap(), "small");
         let error = chosen(r#"{"image": "@ubuntu", "spec": "tiny"}"#).unwrap_err();
-        assert_eq!(error.message(), "spec `tiny` does not do for image `img-ubuntu-24.04`: ram_mib 512, 1024 needed");
+        assert_eq!(
+            error.message(),
+            "spec `tiny` does not do for image `img-ubuntu-24.04`: ram_mib 512, 1024 needed"
+        );
     }
 
     #[test]
@@ -222,7 +236,10 @@ mod tests {
     #[test]
     fn what_does_not_exist_is_invalid_and_says_what_does() {
         let image = chosen(r#"{"image": "@windows"}"#).unwrap_err();
-        assert!(image.message().starts_with("no image `@windows`; this cloud has img-cirros-0.6, "), "{image}");
+        assert!(
+            image.message().starts_with("no image `@windows`; this cloud has img-cirros-0.6, "),
+            "{image}"
+        );
         let spec = chosen(r#"{"image": "@cirros", "spec": "huge"}"#).unwrap_err();
         assert!(spec.message().starts_with("no spec `huge`; this cloud has tiny, small, "), "{spec}");
         let none = chosen(r#"{"image": "@cirros", "vcpu": 99}"#).unwrap_err();

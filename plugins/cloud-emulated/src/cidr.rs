@@ -26,7 +26,9 @@ impl Cidr {
         let cidr = Cidr { base, bits };
         if base & (cidr.size() - 1) != 0 {
             let right = Ipv4Addr::from(base & !(cidr.size() - 1));
-            return Err(Error::invalid(format!("`{text}` has bits set beyond /{bits}; did you mean {right}/{bits}?")));
+            return Err(Error::invalid(format!(
+                "`{text}` has bits set beyond /{bits}; did you mean {right}/{bits}?"
+            )));
         }
         Ok(cidr)
     }

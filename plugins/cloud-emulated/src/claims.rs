@@ -6,8 +6,8 @@
 
 use crate::instances::{fence, phase, read};
 use crate::record::{Phase, Slot};
-use archipel_sdk::Result;
 use crate::world::{TRIES, World, decode, encode, too_crowded};
+use archipel_sdk::Result;
 use serde::{Deserialize, Serialize};
 
 /// How long a claim protects a holder that has not committed yet. A create passes from claim to commit within a few
@@ -87,7 +87,9 @@ fn held(world: &impl World, claim: Claim) -> Result<Held> {
         fence(world, &claim.holder)?;
     }
     Ok(match read(world, &claim.holder)?.map(|found| found.slot) {
-        Some(Slot::Instance(record)) if phase(world, &claim.holder, &record)? != Phase::Gone => Held::By(claim.holder),
+        Some(Slot::Instance(record)) if phase(world, &claim.holder, &record)? != Phase::Gone => {
+            Held::By(claim.holder)
+        }
         _ => Held::Free,
     })
 }

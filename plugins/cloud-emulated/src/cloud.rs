@@ -57,7 +57,8 @@ impl<'a, W: World> Cloud<'a, W> {
     /// Creates. Never completes anything.
     pub(crate) fn request(&self, kind: Kind, context: &CreateContext) -> Result<Created> {
         let name = name(&context.order);
-        let call = Call { attempt: Some(context.attempt), ..about(kind, Operation::Request, &context.order, &name) };
+        let call =
+            Call { attempt: Some(context.attempt), ..about(kind, Operation::Request, &context.order, &name) };
         self.answer(call, Some(context.deadline_ms), |boot_fault| self.create(kind, context, boot_fault))
     }
 
@@ -100,7 +101,8 @@ impl<'a, W: World> Cloud<'a, W> {
         self.answer(self.at_large(Subject::Quota, Operation::Get), None, |_| {
             let used = crate::ledger::Ledger::of(self.world, &self.account).used()?;
             let capacity = self.config.capacity;
-            let entry = |name: &str, total, used| QuotaEntry { name: name.to_owned(), total: Some(total), used };
+            let entry =
+                |name: &str, total, used| QuotaEntry { name: name.to_owned(), total: Some(total), used };
             Ok(vec![
                 entry("instances", capacity.instances, used.instances),
                 entry("vcpu", capacity.vcpu, used.vcpu),
@@ -168,7 +170,8 @@ impl<'a, W: World> Cloud<'a, W> {
     fn count(&self, key: &str) -> Result<u32> {
         for _ in 0..TRIES {
             let before = self.world.get(key)?;
-            let number = before.as_deref().map_or(Ok(0), |bytes| decode::<u32>(key, bytes))?.saturating_add(1);
+            let number =
+                before.as_deref().map_or(Ok(0), |bytes| decode::<u32>(key, bytes))?.saturating_add(1);
             if self.world.swap(key, before.as_deref(), Some(&encode(&number)?))? {
                 return Ok(number);
             }

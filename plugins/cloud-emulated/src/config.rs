@@ -1,6 +1,6 @@
 //! The configuration of one emulated cloud. Every value has a default, so `{}` is a working cloud.
 //!
-//! Its JSON Schema, which says what each value means, is in `manifest.rs`; a test keeps the two in step.
+//! Its JSON Schema, which says what each value means, is `config.schema.json`; a test keeps the two in step.
 
 use crate::catalogue::{Image, Network, Size};
 use crate::faults::Rule;
@@ -119,8 +119,7 @@ mod tests {
     use super::*;
 
     fn schema() -> serde_json::Value {
-        let manifest: serde_json::Value = serde_json::from_str(crate::manifest::MANIFEST).unwrap();
-        manifest["config_schema"].clone()
+        serde_json::from_str(include_str!("config.schema.json")).unwrap()
     }
 
     #[test]

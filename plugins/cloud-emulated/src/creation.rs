@@ -75,16 +75,16 @@ impl<W: World> Cloud<'_, W> {
     fn furnish(&self, key: &str, record: &mut Record, networks: &[Subnet]) -> Result<()> {
         match &mut record.body {
             Body::Volume {} | Body::Network { .. } => Ok(()),
-            Body::Attachment { volume, .. } => {
-                match claim(self.world, &naming::volume_hold(volume), key)? {
-                    Held::Free => self.ready(Kind::Volume, volume),
-                    Held::ByPending => Err(Error::transient(format!("volume `{volume}` is being attached"))),
-                    Held::By(other) => Err(Error::conflict(match other.rsplit('/').next() {
-                        Some(holder) if holder != volume => format!("volume `{volume}` is attached by `{holder}`"),
-                        _ => format!("volume `{volume}` is being deleted"),
-                    })),
-                }
-            }
+            Body::Attachment { volume, .. } => match claim(self.world, &naming::volume_hold(volume), key)? {
+                Held::Free => self.ready(Kind::Volume, volume),
+                Held::ByPending => Err(Error::transient(format!("volume `{volume}` is being attached"))),
+                Held::By(other) => Err(Error::conflict(match other.rsplit('/').next() {
+                    Some(holder) if holder != volume => {
+                        format!("volume `{volume}` is attached by `{holder}`")
+                    }
+                    _ => format!("volume `{volume}` is being deleted"),
+                })),
+            },
             Body::Compute { addresses, .. } => {
                 for network in networks {
                     addresses.push(self.claim_address(key, &record.tag, network)?);
@@ -116,9 +116,9 @@ impl<W: World> Cloud<'_, W> {
             Body::Network { .. } => Ok(()),
             Body::Volume {} => release(self.world, &naming::volume_hold(&record.id), key),
             Body::Attachment { volume, .. } => release(self.world, &naming::volume_hold(volume), key),
-            Body::Compute { addresses, .. } => addresses
-                .iter()
-                .try_for_each(|address| release(self.world, &naming::address(&address.network, address.index), key)),
+            Body::Compute { addresses, .. } => addresses.iter().try_for_each(|address| {
+                release(self.world, &naming::address(&address.network, address.index), key)
+            }),
         }
     }
 }

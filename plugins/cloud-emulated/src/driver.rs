@@ -7,8 +7,8 @@ use crate::faults::{Operation, Subject};
 use crate::host::Host;
 use crate::naming::Kind;
 use archipel_sdk::cloud::{
-    CloudNetwork, CloudNetworks, CreateContext, Created, Driver, Image, ImageEntry, Kind as ContractKind, Known,
-    Observed, OrderRef, Page, Quota, QuotaEntry, Spec, SpecEntry, Tagged,
+    CloudNetwork, CloudNetworks, CreateContext, Created, Driver, Image, ImageEntry, Kind as ContractKind,
+    Known, Observed, OrderRef, Page, Quota, QuotaEntry, Spec, SpecEntry, Tagged,
 };
 use archipel_sdk::credentials::LocalToken;
 use archipel_sdk::{Error, Result, config};
@@ -67,7 +67,7 @@ impl Spec for EmulatedCloud {
         with(token, |cloud| {
             cloud.consult(Subject::Spec, Operation::List, |config| {
                 let mut entries: Vec<_> = config.specs.iter().map(|size| size.entry()).collect();
-                entries.sort_by(|a, b| (a.vcpu, a.ram_mib, a.disk_gib).cmp(&(b.vcpu, b.ram_mib, b.disk_gib)));
+                entries.sort_by_key(|entry| (entry.vcpu, entry.ram_mib, entry.disk_gib));
                 Ok(entries)
             })
         })

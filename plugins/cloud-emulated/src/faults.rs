@@ -282,7 +282,8 @@ mod tests {
     #[test]
     fn a_seeded_rate_repeats_and_comes_out_about_right() {
         let rules = rules(r#"[{"mode": "answer-lost", "rate": 0.3}]"#);
-        let run = |seed| (0..1000).map(|n| strikes(&rules, Some(seed), request(&format!("{n}"), 1))).collect();
+        let run =
+            |seed| (0..1000).map(|n| strikes(&rules, Some(seed), request(&format!("{n}"), 1))).collect();
         let (one, again, other): (Vec<bool>, Vec<bool>, Vec<bool>) = (run(1), run(1), run(2));
         assert_eq!(one, again);
         assert_ne!(one, other);

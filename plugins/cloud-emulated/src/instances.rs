@@ -2,8 +2,8 @@
 
 use crate::naming::beside;
 use crate::record::{Body, Phase, Record, Slot};
-use archipel_sdk::Result;
 use crate::world::{World, decode, encode};
+use archipel_sdk::Result;
 
 /// A slot and the bytes that a compare-and-swap must find in its place.
 pub(crate) struct Found {
@@ -41,7 +41,8 @@ pub(crate) fn phase(world: &impl World, key: &str, record: &Record) -> Result<Ph
     if own == Phase::Gone {
         return Ok(own);
     }
-    let compute = self::record(world, &beside(key, compute))?.map_or(Phase::Gone, |compute| compute.phase(now));
+    let compute =
+        self::record(world, &beside(key, compute))?.map_or(Phase::Gone, |compute| compute.phase(now));
     Ok(match (own, compute) {
         (_, Phase::Gone) => Phase::Gone,
         (Phase::Deleting { left_ms }, Phase::Deleting { left_ms: other }) => {

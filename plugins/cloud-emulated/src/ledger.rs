@@ -22,8 +22,8 @@ use crate::config::Capacity;
 use crate::instances::{fence, read, record};
 use crate::naming::Account;
 use crate::record::{Record, Slot};
-use archipel_sdk::{Error, Result};
 use crate::world::{TRIES, World, decode, encode, step_aside, too_crowded};
+use archipel_sdk::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -131,7 +131,8 @@ impl<'a, W: World> Ledger<'a, W> {
                     return Ok((false, Reserved::Crowded));
                 }
                 if let Some(words) = sheet.used.lacking(amounts, capacity) {
-                    let unsure = sheet.joining.values().fold(Amounts::default(), |sum, doubt| sum.plus(doubt.amounts));
+                    let unsure =
+                        sheet.joining.values().fold(Amounts::default(), |sum, doubt| sum.plus(doubt.amounts));
                     let decided = sheet.used.minus(unsure).lacking(amounts, capacity).is_some();
                     return Ok((false, if decided { Reserved::Full(words) } else { Reserved::Unsure }));
                 }
@@ -149,7 +150,8 @@ impl<'a, W: World> Ledger<'a, W> {
                 Reserved::Full(words) if !changed => return Err(Error::quota_exceeded(words)),
                 Reserved::Unsure if !changed => {
                     let wait = Duration::from_millis(STALE_MS);
-                    return Err(Error::transient("the last of the quota is being decided; try again").retry_after(wait));
+                    return Err(Error::transient("the last of the quota is being decided; try again")
+                        .retry_after(wait));
                 }
                 _ => {}
             }
@@ -197,10 +199,7 @@ impl<'a, W: World> Ledger<'a, W> {
                 None => (sheet.leaving.remove(id), true),
                 Some(Slot::Void { .. }) => (sheet.joining.remove(id), true),
                 Some(Slot::Instance(record)) if is_alive(&record) => (sheet.joining.remove(id), false),
-                Some(Slot::Instance(_)) => {
-                    sheet.joining.remove(id);
-                    (sheet.leaving.remove(id), true)
-                }
+                Some(Slot::Instance(_)) => (sheet.leaving.remove(id), true),
             };
             let Some(doubt) = struck else { return Ok((false, false)) };
             if uncount {

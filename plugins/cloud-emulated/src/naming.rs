@@ -42,7 +42,9 @@ impl Kind {
 
     /// The kind with this word in the contract.
     pub(crate) fn of_word(word: &str) -> Option<Kind> {
-        [Kind::Compute, Kind::Volume, Kind::Network, Kind::Attachment].into_iter().find(|kind| kind.word() == word)
+        [Kind::Compute, Kind::Volume, Kind::Network, Kind::Attachment]
+            .into_iter()
+            .find(|kind| kind.word() == word)
     }
 
     /// Its word in the contract.
@@ -157,7 +159,9 @@ mod tests {
 
     #[test]
     fn names_that_would_reach_elsewhere_are_not_ours() {
-        for id in ["", "vm-", "vm-../q", "vm-0123456789abcdef-0/../../x", "vm-0123456789abcdeg-0123456789abcdef012"] {
+        for id in
+            ["", "vm-", "vm-../q", "vm-0123456789abcdef-0/../../x", "vm-0123456789abcdeg-0123456789abcdef012"]
+        {
             assert!(!is_ours(Kind::Compute, id), "{id}");
         }
     }

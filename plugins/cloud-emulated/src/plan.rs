@@ -61,7 +61,10 @@ impl<W: World> Cloud<'_, W> {
         let disk_gib = ask.boot_volume.unwrap_or(size.disk_gib);
         if disk_gib < image.min_disk_gib {
             let least = image.min_disk_gib;
-            return Err(Error::invalid(format!("a boot volume of {disk_gib} GiB; `{}` needs {least}", image.id)));
+            return Err(Error::invalid(format!(
+                "a boot volume of {disk_gib} GiB; `{}` needs {least}",
+                image.id
+            )));
         }
         Ok(Plan {
             name: ask.name.clone().unwrap_or_default(),
@@ -111,7 +114,8 @@ impl<W: World> Cloud<'_, W> {
 
     /// A network of this account, if machines can join it now.
     pub(crate) fn own_subnet(&self, id: &str) -> Result<Subnet> {
-        let unknown = || Error::invalid(format!("no network `{id}`; list the cloud's networks for those there are"));
+        let unknown =
+            || Error::invalid(format!("no network `{id}`; list the cloud's networks for those there are"));
         let record = self.seen(Kind::Network, id)?.ok_or_else(unknown)?;
         let Body::Network { cidr, gateway, closing } = &record.body else { return Err(unknown()) };
         if *closing || record.phase(self.world.now_ms()) != Phase::Ready {
@@ -135,7 +139,8 @@ impl<W: World> Cloud<'_, W> {
             Some(VolumeSource::Image(id)) => {
                 let image = require_image(&self.config.images, id)?;
                 if ask.size_gib < image.min_disk_gib {
-                    let words = format!("size_gib {}: image `{id}` needs {}", ask.size_gib, image.min_disk_gib);
+                    let words =
+                        format!("size_gib {}: image `{id}` needs {}", ask.size_gib, image.min_disk_gib);
                     return Err(Error::invalid(words));
                 }
             }

@@ -4,8 +4,8 @@
 //! `gone_at`), fixed when it was made or deleted, and `phase` compares them with the clock. So a restart changes
 //! nothing and no transition can be lost.
 
-use archipel_sdk::cloud::{Allocation, Instance, Status, Tagged};
 use crate::ledger::Amounts;
+use archipel_sdk::cloud::{Allocation, Instance, Status, Tagged};
 use serde::{Deserialize, Serialize};
 
 /// What stands under an instance's key.

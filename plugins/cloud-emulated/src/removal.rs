@@ -56,7 +56,10 @@ impl<W: World> Cloud<'_, W> {
                 Held::ByPending => Err(Error::transient(format!("volume `{}` is being attached", record.id))),
                 Held::By(other) => {
                     let holder = other.rsplit('/').next().unwrap_or_default();
-                    Err(Error::conflict(format!("volume `{}` is attached by `{holder}`; detach it first", record.id)))
+                    Err(Error::conflict(format!(
+                        "volume `{}` is attached by `{holder}`; detach it first",
+                        record.id
+                    )))
                 }
             },
             Body::Network { closing, .. } => {
@@ -68,9 +71,10 @@ impl<W: World> Cloud<'_, W> {
                 let refused = match self.inhabitant(&record.id)? {
                     Held::Free => return Ok(true),
                     Held::ByPending => Error::transient(format!("network `{}` is being joined", record.id)),
-                    Held::By(_) => {
-                        Error::conflict(format!("network `{}` has computes in it; delete them first", record.id))
-                    }
+                    Held::By(_) => Error::conflict(format!(
+                        "network `{}` has computes in it; delete them first",
+                        record.id
+                    )),
                 };
                 *closing = false;
                 let open = encode(&Slot::Instance(record.clone()))?;

@@ -58,10 +58,17 @@ impl<W: World> Cloud<'_, W> {
         loop {
             let page = self.world.keys(&self.account.instances(Kind::Network), cursor.as_deref(), PAGE)?;
             for key in &page.keys {
-                let Some(Found { slot: Slot::Instance(record), .. }) = read(self.world, key)? else { continue };
+                let Some(Found { slot: Slot::Instance(record), .. }) = read(self.world, key)? else {
+                    continue;
+                };
                 let is_ready = record.phase(self.world.now_ms()) == Phase::Ready;
                 if let (true, Body::Network { cidr, closing: false, .. }) = (is_ready, record.body) {
-                    networks.push(CloudNetwork { id: record.id, name: record.name, cidr: Some(cidr), shared: false });
+                    networks.push(CloudNetwork {
+                        id: record.id,
+                        name: record.name,
+                        cidr: Some(cidr),
+                        shared: false,
+                    });
                 }
             }
             match page.next {

@@ -50,7 +50,8 @@ pub(crate) fn too_crowded(what: &str) -> Error {
 
 /// A value as it is stored.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
-    serde_json::to_vec(value).map_err(|error| Error::permanent(format!("cannot encode the cloud's state: {error}")))
+    serde_json::to_vec(value)
+        .map_err(|error| Error::permanent(format!("cannot encode the cloud's state: {error}")))
 }
 
 /// A stored value; what cannot be read is never taken for absent.

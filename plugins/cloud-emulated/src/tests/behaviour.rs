@@ -15,12 +15,18 @@ fn a_compute_boots_by_the_clock_and_goes_by_the_clock() {
     let desk = Desk::of(&world, &config, "a");
     let id = desk.compute("o", CIRROS).unwrap();
     let young = desk.get(Kind::Compute, &id).unwrap().unwrap();
-    assert_eq!((young.status, young.cloud_state.as_str(), young.addresses.len()), (Status::Creating, "building", 0));
+    assert_eq!(
+        (young.status, young.cloud_state.as_str(), young.addresses.len()),
+        (Status::Creating, "building", 0)
+    );
     assert!(young.poll_after_ms.unwrap() >= 750);
     world.pass(1250);
     let ready = desk.get(Kind::Compute, &id).unwrap().unwrap();
     assert_eq!((ready.status, ready.addresses.len(), ready.poll_after_ms), (Status::Ready, 1, None));
-    assert_eq!((ready.allocation.vcpu, ready.allocation.ram_mib, ready.allocation.disk_gib), (Some(1), Some(512), Some(5)));
+    assert_eq!(
+        (ready.allocation.vcpu, ready.allocation.ram_mib, ready.allocation.disk_gib),
+        (Some(1), Some(512), Some(5))
+    );
     desk.delete(Kind::Compute, &id).unwrap();
     desk.delete(Kind::Compute, &id).unwrap();
     let leaving = desk.get(Kind::Compute, &id).unwrap().unwrap();
@@ -53,8 +59,12 @@ fn a_repeated_request_makes_a_second_instance_and_find_tells_the_oldest_first() 
     let second = desk.attempt(2).compute("o", CIRROS).unwrap();
     assert_ne!(first, second);
     let found = desk.find(Kind::Compute, "o").unwrap();
-    let seen: Vec<_> = found.iter().map(|tagged| (tagged.instance.id.as_str(), tagged.driver_state.as_str())).collect();
-    assert_eq!(seen, [(first.as_str(), r#"{"v":1,"attempt":1}"#), (second.as_str(), r#"{"v":1,"attempt":2}"#)]);
+    let seen: Vec<_> =
+        found.iter().map(|tagged| (tagged.instance.id.as_str(), tagged.driver_state.as_str())).collect();
+    assert_eq!(
+        seen,
+        [(first.as_str(), r#"{"v":1,"attempt":1}"#), (second.as_str(), r#"{"v":1,"attempt":2}"#)]
+    );
 }
 
 #[test]
@@ -117,7 +127,8 @@ fn a_small_network_gives_every_address_once_and_then_no_more() {
     let desk = Desk::of(&world, &config, "a");
     let network = desk.network("n", "192.168.7.0/28").unwrap();
     let spec = r#"{"image": "@cirros", "networks": [{"order": "n"}]}"#;
-    let make = |id: &str| desk.make(Kind::Compute, &order(Kind::Compute, id, spec, &[("network", "n", &network)]));
+    let make =
+        |id: &str| desk.make(Kind::Compute, &order(Kind::Compute, id, spec, &[("network", "n", &network)]));
     let ids: Vec<_> = (0..13).map(|n| make(&n.to_string()).unwrap().id).collect();
     let full = make("14").unwrap_err();
     assert_eq!((full.kind(), desk.used("instances")), (ErrorKind::QuotaExceeded, 13));
@@ -151,7 +162,10 @@ fn a_volume_is_attached_once_and_cannot_be_deleted_meanwhile() {
     let volume = desk.volume("v", 10).unwrap();
     let attachment = desk.attach("a", &one, &volume).unwrap();
     let twice = desk.attach("b", &two, &volume).unwrap_err();
-    assert_eq!((twice.kind(), twice.message()), (ErrorKind::Conflict, format!("volume `{volume}` is attached by `{attachment}`").as_str()));
+    assert_eq!(
+        (twice.kind(), twice.message()),
+        (ErrorKind::Conflict, format!("volume `{volume}` is attached by `{attachment}`").as_str())
+    );
     assert_eq!(desk.delete(Kind::Volume, &volume).unwrap_err().kind(), ErrorKind::Conflict);
     desk.delete(Kind::Attachment, &attachment).unwrap();
     desk.attach("b", &two, &volume).unwrap();
@@ -222,7 +236,9 @@ fn networks_of_the_cloud_come_before_the_accounts_own() {
 #[test]
 fn an_expired_token_is_refused() {
     let (world, config) = (FakeWorld::new(), config("{}"));
-    let enter = |account, expires| crate::cloud::Cloud::enter(&world, &config, account, expires).err().map(|e| e.kind());
+    let enter = |account, expires| {
+        crate::cloud::Cloud::enter(&world, &config, account, expires).err().map(|e| e.kind())
+    };
     assert_eq!(enter("a", Some(0)), Some(ErrorKind::Unauthenticated));
     assert_eq!(enter("", None), Some(ErrorKind::Unauthenticated));
     assert_eq!(enter("a", Some(1)), None);

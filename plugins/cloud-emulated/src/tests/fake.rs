@@ -5,9 +5,7 @@ use crate::cloud::Cloud;
 use crate::config::Config;
 use crate::naming::Kind;
 use crate::world::{Keys, World};
-use archipel_sdk::cloud::{
-    CreateContext, Created, Dependency, Instance, Known, Observed, OrderRef, Tagged,
-};
+use archipel_sdk::cloud::{CreateContext, Created, Dependency, Instance, Known, Observed, OrderRef, Tagged};
 use archipel_sdk::{Error, Result};
 use std::cell::Cell;
 use std::collections::BTreeMap;

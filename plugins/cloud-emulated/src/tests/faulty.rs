@@ -32,7 +32,9 @@ fn a_refusal_leaves_nothing() {
 #[test]
 fn a_failed_boot_is_a_failed_instance_that_still_counts() {
     let world = FakeWorld::new();
-    let config = config(r#"{"boot_ms": 100, "faults": [{"mode": "boot-fails", "names": ["web"], "message": "no host"}]}"#);
+    let config = config(
+        r#"{"boot_ms": 100, "faults": [{"mode": "boot-fails", "names": ["web"], "message": "no host"}]}"#,
+    );
     let desk = Desk::of(&world, &config, "a");
     let id = desk.compute("o", CIRROS).unwrap();
     assert_eq!(desk.get(Kind::Compute, &id).unwrap().unwrap().status, Status::Creating);

@@ -47,9 +47,15 @@ pub(super) fn check(world: &FakeWorld, desk: &Desk<'_, impl World>, after: &str)
         match &record.body {
             Body::Compute { addresses: own, .. } => {
                 for address in own {
-                    assert!(addresses.insert((&address.network, &address.ip)), "two computes share {address:?} {after}");
+                    assert!(
+                        addresses.insert((&address.network, &address.ip)),
+                        "two computes share {address:?} {after}"
+                    );
                     let is_shared = !address.network.starts_with("net-");
-                    assert!(is_shared || ids.contains(address.network.as_str()), "{key} is in no network {after}");
+                    assert!(
+                        is_shared || ids.contains(address.network.as_str()),
+                        "{key} is in no network {after}"
+                    );
                 }
             }
             Body::Attachment { volume, compute } => {

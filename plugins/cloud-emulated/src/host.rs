@@ -7,7 +7,7 @@ use archipel_sdk::bindings::common::archipel::host::storage::list_keys;
 use archipel_sdk::{Applied, Error, ErrorKind, Result, clock, storage};
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// The host.
 pub(crate) struct Host;
@@ -31,8 +31,10 @@ impl World for Host {
     }
 
     fn random(&self) -> u64 {
-        // Every `RandomState` has keys of its own, from `wasi:random`.
-        RandomState::new().build_hasher().finish()
+        // Keys from `wasi:random`; the clock as well, in case a sandbox seeds all its instances alike.
+        let mut hasher = RandomState::new().build_hasher();
+        hasher.write_u128(UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos());
+        hasher.finish()
     }
 
     fn sleep(&self, ms: u64) {

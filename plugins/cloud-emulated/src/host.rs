@@ -3,7 +3,6 @@
 //! Storage that refuses is no fault of the caller's request: its quota must not look like the cloud's quota.
 
 use crate::world::{Keys, World};
-use archipel_sdk::bindings::common::archipel::host::storage::list_keys;
 use archipel_sdk::{Applied, Error, ErrorKind, Result, clock, storage};
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -22,7 +21,7 @@ impl World for Host {
     }
 
     fn keys(&self, prefix: &str, cursor: Option<&str>, limit: u32) -> Result<Keys> {
-        let page = list_keys(prefix, cursor, limit).map_err(|error| ours(error.into(), Applied::No))?;
+        let page = storage::keys_page(prefix, cursor, limit).map_err(|error| ours(error, Applied::No))?;
         Ok(Keys { keys: page.keys, next: page.next })
     }
 

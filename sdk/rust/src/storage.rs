@@ -100,13 +100,31 @@ pub fn keys(prefix: &str) -> Result<Vec<String>> {
     let mut keys = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
-        let page = host::list_keys(prefix, cursor.as_deref(), PAGE).map_err(Error::from_wit)?;
+        let page = keys_page(prefix, cursor.as_deref(), PAGE)?;
         keys.extend(page.keys);
         match page.next {
             Some(next) => cursor = Some(next),
             None => return Ok(keys),
         }
     }
+}
+
+/// One page of keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyPage {
+    /// Keys in order.
+    pub keys: Vec<String>,
+    /// Where the next page starts; none at the end.
+    pub next: Option<String>,
+}
+
+/// At most `limit` (1 to 1000) keys that begin with `prefix`, after `cursor`.
+///
+/// # Errors
+/// Those of the host.
+pub fn keys_page(prefix: &str, cursor: Option<&str>, limit: u32) -> Result<KeyPage> {
+    let page = host::list_keys(prefix, cursor, limit).map_err(Error::from_wit)?;
+    Ok(KeyPage { keys: page.keys, next: page.next })
 }
 
 /// What the last successful `Lifecycle::refresh` left, as JSON; none before the first.

@@ -1,0 +1,7 @@
+//! One file per command; each asks one question and answers yes or no.
+
+pub(crate) mod check_config;
+pub(crate) mod doctor;
+pub(crate) mod order;
+pub(crate) mod plugin;
+pub(crate) mod token;

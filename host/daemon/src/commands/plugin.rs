@@ -1,0 +1,134 @@
+//! `archipel plugin`: files are looked at here and now; what a running site makes of them is asked at its door.
+
+mod grant;
+
+use std::path::{Path, PathBuf};
+
+use archipel_client::Client;
+use archipel_runtime::{RuntimeLimits, explain};
+use serde_json::{Value, json};
+
+use crate::cli::{DoorArgs, PluginCommand};
+use crate::commands::order::{escaped, text};
+use crate::config::Config;
+use crate::output::{Answer, Failure, Outcome, Printer, table};
+
+pub(crate) async fn run(command: &PluginCommand, door: &DoorArgs, printer: &Printer) -> Outcome {
+    match command {
+        PluginCommand::Check { file } => check(file, door, printer),
+        PluginCommand::Explain { plugin } => explain_one(plugin, door, printer),
+        PluginCommand::Grant { name, write } => grant::run(name, *write, door, printer),
+        PluginCommand::List => list(&door.client()?, printer).await,
+        PluginCommand::Reload { name } => {
+            let path = match name {
+                Some(name) => format!("/v1/admin/plugins/{}/actions/reload", escaped(name)),
+                None => "/v1/admin/plugins/actions/reload".to_owned(),
+            };
+            act(&door.client()?, &path, &json!({}), printer).await
+        }
+        PluginCommand::Quarantine { name, reason } => {
+            let path = format!("/v1/admin/plugins/{}/actions/quarantine", escaped(name));
+            act(&door.client()?, &path, &json!({ "reason": reason }), printer).await
+        }
+        PluginCommand::Release { name } => {
+            let path = format!("/v1/admin/plugins/{}/actions/release", escaped(name));
+            act(&door.client()?, &path, &json!({}), printer).await
+        }
+    }
+}
+
+async fn list(client: &Client, printer: &Printer) -> Outcome {
+    let answer = client.get("/v1/admin/plugins").await?.success()?;
+    printer.say(&shown(&answer), &answer);
+    Ok(Answer::Yes)
+}
+
+/// Yes only if nothing that was asked for ended refused.
+async fn act(client: &Client, path: &str, body: &Value, printer: &Printer) -> Outcome {
+    let answer = client.post(path, body).await?.success()?;
+    printer.say(&shown(&answer), &answer);
+    let is_refused = plugins(&answer).iter().any(|plugin| text(plugin, "state") == "rejected");
+    Ok(if is_refused { Answer::No } else { Answer::Yes })
+}
+
+fn plugins(answer: &Value) -> Vec<&Value> {
+    match answer.get("items").and_then(Value::as_array).or_else(|| answer.as_array()) {
+        Some(items) => items.iter().collect(),
+        None => vec![answer],
+    }
+}
+
+fn shown(answer: &Value) -> String {
+    let plugins = plugins(answer);
+    let rows: Vec<Vec<String>> = plugins
+        .iter()
+        .map(|plugin| {
+            let bindings = plugin.get("bindings").and_then(Value::as_array).into_iter().flatten();
+            let bindings: Vec<&str> = bindings.filter_map(Value::as_str).collect();
+            let digest = text(plugin, "digest").chars().take("sha256:".len() + 12).collect();
+            let name = text(plugin, "name").to_owned();
+            vec![
+                name,
+                text(plugin, "version").to_owned(),
+                text(plugin, "state").to_owned(),
+                digest,
+                bindings.join(", "),
+            ]
+        })
+        .collect();
+    let mut shown = if rows.is_empty() {
+        "no plugins; drop .wasm files into the plugins' folder".to_owned()
+    } else {
+        table(&["NAME", "VERSION", "STATE", "DIGEST", "USED AS"], &rows)
+    };
+    for plugin in plugins {
+        let error = text(plugin, "last_error");
+        if !error.is_empty() {
+            shown.push_str(&format!("\n\n{}: {error}", text(plugin, "name")));
+        }
+    }
+    shown
+}
+
+/// The site's limits where there is a site file, the defaults elsewhere: an author has none.
+fn limits(door: &DoorArgs) -> RuntimeLimits {
+    Config::load(&door.config).map(|config| config.limits.plugins).unwrap_or_default()
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(file).map_err(|error| Failure::environment(format!("{}: {error}", file.display())))
+}
+
+fn check(file: &Path, door: &DoorArgs, printer: &Printer) -> Outcome {
+    let explained = explain(&read(file)?, &limits(door));
+    let json = serde_json::to_value(&explained).map_err(Failure::environment)?;
+    match &explained.problem {
+        None => {
+            let text =
+                format!("{} can be a plugin: it serves {}", file.display(), explained.interfaces.join(", "));
+            printer.say(&text, &json);
+            Ok(Answer::Yes)
+        }
+        Some(problem) => {
+            printer.say(&format!("{} cannot be a plugin: {problem}", file.display()), &json);
+            Ok(Answer::No)
+        }
+    }
+}
+
+/// A path, or a name in the site's folder.
+fn file_of(plugin: &str, door: &DoorArgs) -> Result<PathBuf, Failure> {
+    let path = Path::new(plugin);
+    if path.is_file() || plugin.contains('/') || plugin.ends_with(".wasm") {
+        return Ok(path.to_owned());
+    }
+    let config = Config::load(&door.config)?;
+    Ok(config.site.plugin_dir.join(format!("{plugin}.wasm")))
+}
+
+fn explain_one(plugin: &str, door: &DoorArgs, printer: &Printer) -> Outcome {
+    let explained = explain(&read(&file_of(plugin, door)?)?, &limits(door));
+    let json = serde_json::to_value(&explained).map_err(Failure::environment)?;
+    printer.say(explained.to_string().trim_end(), &json);
+    Ok(if explained.ok { Answer::Yes } else { Answer::No })
+}

@@ -1,0 +1,143 @@
+//! The site file: what an administrator writes, checked as a whole before anything is done with it.
+//!
+//! ```toml
+//! [site]
+//! id = "site-a.example.org"
+//! ```
+//! is a whole one. Relative paths are relative to the file, so that a site can be moved as a folder. Every key can be
+//! set from the environment as `ARCHIPEL__SECTION__KEY` (`ARCHIPEL__SITE__LISTEN`, `ARCHIPEL__CLOUD__0__CONCURRENCY`,
+//! `ARCHIPEL__CLOUD__EMULATED__STATE`).
+
+mod limits;
+mod meaning;
+mod site;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use archipel_config::{Problem, Tree};
+use archipel_orders::LimitRule;
+use archipel_runtime::config::RuntimeConfig;
+use archipel_vault::SecretSource;
+use serde::Deserialize;
+
+pub(crate) use limits::Limits;
+pub(crate) use site::{SiteSection, TlsSection};
+
+/// Where the site file is when nobody says.
+pub(crate) const DEFAULT_FILE: &str = "site.toml";
+
+/// The prefix of overriding variables.
+const PREFIX: &str = "ARCHIPEL";
+
+/// A site file that holds together.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// The file's folder, absolute.
+    pub(crate) base: PathBuf,
+    /// `[site]`.
+    pub(crate) site: SiteSection,
+    /// `[[identity]]`, `[[authorization]]`, `[[cloud]]`, `[grants.NAME]`, `[limits.plugins]`.
+    pub(crate) runtime: RuntimeConfig,
+    /// `[[limit]]`.
+    pub(crate) limit: Vec<LimitRule>,
+    /// `[secrets.NAME]`.
+    pub(crate) secrets: BTreeMap<String, SecretSource>,
+    /// `[limits.*]`.
+    pub(crate) limits: Limits,
+}
+
+/// Why a site file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// It cannot be read.
+    #[error("{}: cannot be read: {source}; name another with --config FILE or ARCHIPEL_CONFIG", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is wrong; all that is wrong, in the order of the file.
+    #[error("{}", lines(.0))]
+    Wrong(Vec<Problem>),
+}
+
+fn lines(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// `[audit]` and `[events]`: no key yet.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reserved {}
+
+impl Config {
+    /// Reads the file and the environment.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its place.
+    pub(crate) fn load(file: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |source| ConfigError::Unreadable { file: file.to_owned(), source };
+        let text = std::fs::read_to_string(file).map_err(unreadable)?;
+        let file_path = std::path::absolute(file).map_err(unreadable)?;
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self::parse(&file_path, &text, variables)
+    }
+
+    /// Reads a text as if it were in that file.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub(crate) fn parse(
+        file: &Path,
+        text: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let shown = file
+            .file_name()
+            .map_or_else(|| file.display().to_string(), |name| name.to_string_lossy().into_owned());
+        let mut tree = Tree::parse(&shown, text).map_err(|problem| ConfigError::Wrong(vec![problem]))?;
+        tree.override_from(variables, PREFIX);
+        let base = file.parent().unwrap_or(Path::new("")).to_owned();
+        let mut reader = tree.reader();
+        let site: Option<SiteSection> = reader.section("site");
+        let mut runtime = RuntimeConfig {
+            identity: reader.array("identity"),
+            authorization: reader.array("authorization"),
+            cloud: reader.array("cloud"),
+            grants: reader.entries("grants").into_iter().collect(),
+            ..RuntimeConfig::default()
+        };
+        let limit: Vec<LimitRule> = reader.array("limit");
+        let secrets: BTreeMap<String, SecretSource> = reader.entries("secrets").into_iter().collect();
+        let limits: Option<Limits> = reader.section("limits");
+        let _: (Option<Reserved>, Option<Reserved>) = (reader.section("audit"), reader.section("events"));
+        // What the sections mean together is only worth saying once each of them is right.
+        if reader.is_clean() {
+            if let Some(site) = &site {
+                meaning::check_site(site, &mut reader);
+            }
+            meaning::check_runtime(&runtime, &mut reader);
+            meaning::check_limit_rules(&limit, &runtime, &mut reader);
+        }
+        reader.finish().map_err(ConfigError::Wrong)?;
+        let (Some(mut site), Some(limits)) = (site, limits) else {
+            return Err(ConfigError::Wrong(Vec::new()));
+        };
+        site.resolve(&base);
+        runtime.limits = limits.plugins.clone();
+        Ok(Self { file: file.to_owned(), base, site, runtime, limit, secrets, limits })
+    }
+
+    /// The administrator's socket of this site.
+    pub(crate) fn admin_socket(&self) -> PathBuf {
+        archipel_client::admin_socket(&self.site.data_dir)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! `archipel serve`: puts the site together, keeps it running, takes it apart.
+//!
+//! Up: configuration → log → data directory → keys → store → secrets, egress → plugins → identity, orders → doors.
+//! Down, in the other direction: doors close and requests in work end; the scheduler writes what clouds answered;
+//! plugins end; the store is closed last. A second signal ends the process at once: nothing acknowledged is lost by
+//! that, because every acknowledgement followed a flush.
+
+pub(crate) mod tls;
+
+mod data_dir;
+mod logging;
+mod plugins;
+mod process;
+mod reload;
+mod signals;
+mod site;
+
+use archipel_api::ReloadHook;
+
+use crate::cli::{DoorArgs, ServeArgs};
+use crate::config::Config;
+use crate::output::{Answer, Outcome};
+use signals::{Signals, Told};
+use site::RunningSite;
+
+pub(crate) async fn run(args: &ServeArgs, door: &DoorArgs) -> Outcome {
+    let config = Config::load(&door.config)?;
+    logging::start(args)?;
+    process::prepare();
+    if args.fail_points
+        && let Some(name) = archipel_model::fail::arm()
+    {
+        tracing::warn!(name, "a fail point is armed: this process will end there, on purpose");
+    }
+    let mut signals = Signals::listen()?;
+    let site = tokio::select! {
+        site = RunningSite::start(config) => site?,
+        // Whatever is half started holds nothing that anybody was told of.
+        () = stopped(&mut signals) => return Ok(Answer::Yes),
+    };
+    eprintln!("archipel {}: site {} is ready at {}", env!("CARGO_PKG_VERSION"), site.id, site.url);
+    tracing::info!(site = %site.id, url = %site.url, "ready");
+    loop {
+        match signals.next().await {
+            Told::Stop => break,
+            Told::Reload => match site.reload.reload().await {
+                Ok(done) => {
+                    tracing::info!(generation = done.generation, changed = ?done.changed, needs_restart = ?done.needs_restart, "configuration taken");
+                }
+                Err(error) => tracing::error!(%error, "configuration refused; the old one still serves"),
+            },
+        }
+    }
+    tracing::info!("stopping; a second signal stops at once");
+    tokio::select! {
+        () = site.stop() => tracing::info!("stopped"),
+        () = stopped(&mut signals) => tracing::warn!("stopped at once"),
+    }
+    Ok(Answer::Yes)
+}
+
+async fn stopped(signals: &mut Signals) {
+    while signals.next().await != Told::Stop {}
+}

@@ -1,0 +1,97 @@
+//! Reads the site file again, and takes it whole or not at all. What only a restart can change is named.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use archipel_api::{ReloadHook, Reloaded};
+use archipel_identity::Identity;
+use archipel_model::Error;
+use archipel_model::site::Site;
+use archipel_orders::Orders;
+use archipel_runtime::Runtime;
+use archipel_vault::Vault;
+use async_trait::async_trait;
+use tokio::sync::Mutex;
+
+use crate::config::Config;
+
+/// What a reload touches.
+pub(super) struct Reload {
+    pub(super) file: PathBuf,
+    /// The configuration that serves; locked for a whole reload, so that two never mix.
+    pub(super) current: Mutex<Config>,
+    pub(super) runtime: Arc<Runtime>,
+    pub(super) identity: Arc<Identity>,
+    pub(super) orders: Arc<Orders>,
+}
+
+#[async_trait]
+impl ReloadHook for Reload {
+    async fn reload(&self) -> Result<Reloaded, Error> {
+        let mut current = self.current.lock().await;
+        let new = Config::load(&self.file)
+            .map_err(|error| Error::invalid(error.to_string()).code("bad-configuration"))?;
+        let vault = Vault::load(&new.secrets, &new.base)
+            .map_err(|error| Error::invalid(error.to_string()).code("bad-configuration"))?;
+        let needs_restart = needs_restart(&current, &new);
+        let changed = changed(&current, &new);
+        let done = self.runtime.reconfigure(new.runtime.clone(), Some(Arc::new(vault))).await?;
+        self.identity.forget_cached();
+        self.orders.wake();
+        *current = new;
+        Ok(Reloaded { generation: self.runtime.site().current().number, changed, needs_restart })
+    }
+}
+
+/// Sections that differ and now serve as the file says.
+fn changed(old: &Config, new: &Config) -> Vec<String> {
+    let (a, b) = (&old.runtime, &new.runtime);
+    let sections = [
+        ("identity", a.identity != b.identity),
+        ("authorization", a.authorization != b.authorization),
+        ("cloud", a.cloud != b.cloud),
+        ("grants", a.grants != b.grants),
+    ];
+    sections.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()).collect()
+}
+
+/// Keys and sections that differ and serve as before until a restart.
+fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
+    let (a, b) = (&old.site, &new.site);
+    let keys = [
+        ("site.id", a.id != b.id),
+        ("site.data_dir", a.data_dir != b.data_dir),
+        ("site.plugin_dir", a.plugin_dir != b.plugin_dir),
+        ("site.listen", a.listen != b.listen),
+        ("site.tls", a.tls != b.tls),
+        ("site.outgoing_ca", a.outgoing_ca != b.outgoing_ca),
+        ("limit", old.limit != new.limit),
+        ("limits.plugins", old.limits.plugins != new.limits.plugins),
+        ("limits.api", old.limits.api != new.limits.api),
+        ("limits.orders", old.limits.orders != new.limits.orders),
+        ("limits.identity", old.limits.identity != new.limits.identity),
+    ];
+    keys.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        Config::parse(Path::new("/s/site.toml"), text, []).unwrap()
+    }
+
+    #[test]
+    fn what_needs_a_restart_is_named() {
+        let old = config("[site]\nid = \"a.b\"\n");
+        let new = config(
+            "[site]\nid = \"a.b\"\nlisten = \"127.0.0.1:1\"\n[limits.api]\npage_max = 5\n[[authorization]]\nplugin = \"p\"\n",
+        );
+        assert_eq!(needs_restart(&old, &new), ["site.listen", "limits.api"]);
+        assert_eq!(changed(&old, &new), ["authorization"]);
+        assert!(needs_restart(&old, &old.clone()).is_empty());
+    }
+}

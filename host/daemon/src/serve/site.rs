@@ -1,0 +1,174 @@
+//! A site that runs: every room made, in the order in which they rest on one another.
+
+use std::sync::Arc;
+
+use archipel_api::{ApiState, SiteInfo};
+use archipel_egress::{Egress, EgressLimits, RingLedger};
+use archipel_identity::{Identity, SiteKeys};
+use archipel_model::plugin_admin::PluginAdmin;
+use archipel_model::{Clock, SiteId, SystemClock};
+use archipel_orders::{Orders, OrdersConfig};
+use archipel_runtime::{Compiler, HostCrypto, Runtime, RuntimeOptions, Services};
+use archipel_store::{SledEngine, SledOptions, Store};
+use archipel_vault::{Keys, Vault};
+use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::data_dir::DataDir;
+use super::plugins::Plugins;
+use super::reload::Reload;
+use super::tls;
+use crate::config::Config;
+use crate::output::Failure;
+
+/// Entries of the ledger of outgoing requests that are kept in memory.
+const LEDGER_ENTRIES: usize = 10_000;
+
+/// Everything that runs.
+pub(super) struct RunningSite {
+    pub(super) id: SiteId,
+    /// Where REST is served.
+    pub(super) url: String,
+    pub(super) reload: Arc<Reload>,
+    data: DataDir,
+    engine: Arc<SledEngine>,
+    runtime: Arc<Runtime>,
+    stop: CancellationToken,
+    doors: Vec<JoinHandle<()>>,
+    scheduler: JoinHandle<()>,
+}
+
+impl RunningSite {
+    /// Starts everything. A plugin that cannot be loaded is no failure: the site starts without it, and shows why.
+    pub(super) async fn start(config: Config) -> Result<Self, Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let id = config.site.id.clone();
+        let certificate =
+            config.site.tls.as_ref().map(tls::load).transpose().map_err(Failure::environment)?;
+        let vault = Arc::new(Vault::load(&config.secrets, &config.base).map_err(Failure::environment)?);
+
+        let data = DataDir::open(&config.site.data_dir)?;
+        let keys = Arc::new(Keys::load_or_create(&data.keys()).map_err(Failure::environment)?);
+        let site_keys = Arc::new(SiteKeys::from_master(&keys.symmetric(&["identity"])));
+
+        let folder = data.store();
+        let engine = tokio::task::spawn_blocking(move || SledEngine::open(&folder, SledOptions::default()))
+            .await
+            .map_err(Failure::environment)?
+            .map_err(Failure::environment)?;
+        // From here on nobody else serves this data directory.
+        data.forget_earlier();
+        let store =
+            Store::open(engine.clone(), &id, Arc::clone(&clock)).await.map_err(Failure::environment)?;
+
+        let trusted = archipel_egress::tls::client_config(config.site.outgoing_ca.as_deref())
+            .map_err(Failure::environment)?;
+        let ledger = RingLedger::new(LEDGER_ENTRIES);
+        let egress = Arc::new(Egress::new(trusted, ledger, Arc::clone(&clock), EgressLimits::default()));
+
+        let services = Services {
+            storage: store.plugin_storage(),
+            vault,
+            egress,
+            crypto: Arc::new(HostCrypto::new(Arc::clone(&keys))),
+            clock: Arc::clone(&clock),
+            site: id.clone(),
+        };
+        let exe = std::env::current_exe().map_err(Failure::environment)?;
+        let options = RuntimeOptions {
+            compiler: Compiler::Child { exe },
+            ..RuntimeOptions::new(
+                &config.site.plugin_dir,
+                data.compiled(),
+                *keys.symmetric(&["compiled code"]),
+            )
+        };
+        let runtime =
+            Runtime::start(config.runtime.clone(), services, options).await.map_err(Failure::environment)?;
+        let runtime = Arc::new(runtime);
+
+        let identity = Identity::new(
+            runtime.site(),
+            store.sessions(),
+            Arc::clone(&site_keys),
+            Arc::clone(&clock),
+            config.limits.identity.config(id.clone()),
+        );
+        let orders = Orders::new(
+            runtime.site(),
+            store.orders(),
+            Arc::clone(&clock),
+            OrdersConfig {
+                site: id.clone(),
+                // One daemon per store today: after a restart its queues are its own at once.
+                daemon: "only".to_owned(),
+                limits: config.limit.clone(),
+                settings: config.limits.orders.clone(),
+            },
+        );
+        let reload = Arc::new(Reload {
+            file: config.file.clone(),
+            runtime: Arc::clone(&runtime),
+            identity: Arc::clone(&identity),
+            orders: Arc::clone(&orders),
+            current: Mutex::new(config.clone()),
+        });
+        let plugins: Arc<dyn PluginAdmin> =
+            Arc::new(Plugins { runtime: runtime.admin(), reload: Arc::clone(&reload) });
+        let state = ApiState {
+            identity,
+            orders: Arc::clone(&orders),
+            site: runtime.site(),
+            plugins,
+            clock,
+            keys: site_keys,
+            info: SiteInfo { id: id.clone(), version: env!("CARGO_PKG_VERSION").to_owned() },
+            limits: config.limits.api.clone(),
+            reload: Some(reload.clone()),
+            metrics: archipel_api::Metrics::default(),
+        };
+
+        let listen = config.site.listen;
+        let tcp = TcpListener::bind(listen).await.map_err(|error| {
+            Failure::environment(format!(
+                "site.listen: {listen}: {error}; stop what uses it, or choose another"
+            ))
+        })?;
+        let scheme = if certificate.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", tcp.local_addr()?);
+        let socket = data.listen()?;
+
+        let stop = CancellationToken::new();
+        let limits = config.limits.api.clone();
+        let public = archipel_api::router(state.clone());
+        let admin = archipel_api::admin_router(state);
+        let doors = vec![
+            tokio::spawn(archipel_api::serve::serve_tcp(
+                tcp,
+                public,
+                certificate,
+                limits.clone(),
+                stop.clone(),
+            )),
+            tokio::spawn(archipel_api::serve::serve_unix(socket, admin, limits, stop.clone())),
+        ];
+        let scheduler = tokio::spawn(orders.run(stop.clone()));
+        data.announce(&url)?;
+        Ok(Self { id, url, reload, data, engine, runtime, stop, doors, scheduler })
+    }
+
+    /// Takes it apart, gently.
+    pub(super) async fn stop(self) {
+        self.data.withdraw();
+        self.stop.cancel();
+        for task in self.doors.into_iter().chain([self.scheduler]) {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a part of the site ended badly");
+            }
+        }
+        self.runtime.stop().await;
+        self.engine.close().await;
+    }
+}

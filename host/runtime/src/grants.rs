@@ -24,3 +24,4 @@ mod requested;
 pub use config::{ByteSize, GrantConfig, Pin, SigningGrant};
 pub use effective::EffectiveGrants;
 pub use missing::Missing;
+pub use requested::{FolderRequest, HostRequest, PurposeRequest, Requested, SecretRequest, StorageRequest};

@@ -9,7 +9,7 @@
 //! | `stdio`, `clock`, `random` | WASI made virtual |
 //! | `config`, `log`, `storage`, `refreshed`, `credentials`, `crypto` | `archipel:host/*`, one file per interface |
 //! | `attach`, `exchange`, `capture`, `insert` | how secrets get into requests and out of answers |
-//! | `http` | `wasi:http` over the binding's own egress channel |
+//! | `http`, `masked_body` | `wasi:http` over the binding's own egress channel |
 //! | `jwks`, `passwords` | what `crypto` rests on |
 //!
 //! What always holds: a refusal is a typed error and never a trap; who calls is read from the store, never from an
@@ -32,6 +32,7 @@ mod insert;
 mod jwks;
 mod linker;
 mod log;
+mod masked_body;
 mod passwords;
 mod random;
 mod refreshed;

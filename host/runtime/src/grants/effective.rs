@@ -5,9 +5,7 @@ use archipel_vault::rule::matches_name;
 use archipel_vault::source::is_reserved;
 use archipel_vault::{Placement, SecretRule, may_use};
 
-use super::requested::resolve;
-use super::{GrantConfig, Missing, SigningGrant};
-use crate::manifest::Capabilities;
+use super::{GrantConfig, Missing, Requested, SigningGrant};
 
 /// What the binding may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,10 +24,14 @@ pub struct EffectiveGrants {
 
 impl EffectiveGrants {
     /// The meeting of both sides, for a binding with this configuration.
-    pub fn new(requested: &Capabilities, grant: &GrantConfig, config: &serde_json::Value) -> Self {
+    pub fn new(requested: &Requested, grant: &GrantConfig, config: &serde_json::Value) -> Self {
         let mut hosts: Vec<OriginPattern> = Vec::new();
         for request in &requested.hosts {
-            hosts.extend(resolve(request, config).iter().flat_map(|wanted| meet(wanted, &grant.hosts)));
+            match request.resolve(config) {
+                // Found by the plugin: all that is granted.
+                None => hosts.extend(grant.hosts.iter().cloned()),
+                Some(wanted) => hosts.extend(wanted.iter().flat_map(|wanted| meet(wanted, &grant.hosts))),
+            }
         }
         hosts.sort_by_key(ToString::to_string);
         hosts.dedup();
@@ -55,7 +57,7 @@ impl EffectiveGrants {
     }
 
     /// What is asked for and not given, with the lines that would give it.
-    pub fn missing(requested: &Capabilities, grant: &GrantConfig, config: &serde_json::Value) -> Missing {
+    pub fn missing(requested: &Requested, grant: &GrantConfig, config: &serde_json::Value) -> Missing {
         Missing::between(requested, grant, config)
     }
 
@@ -102,7 +104,7 @@ mod tests {
 
     use super::*;
 
-    fn requested(value: serde_json::Value) -> Capabilities {
+    fn requested(value: serde_json::Value) -> Requested {
         serde_json::from_value(value).unwrap()
     }
 
@@ -124,8 +126,15 @@ mod tests {
         let given = grant("hosts = [\"https://a.cloud.test\", \"https://*.one.test\", \"https://keystone.test:5000\", \"https://never-asked.test\"]");
         let config = json!({"auth_url": "https://keystone.test:5000/v3"});
         assert_eq!(hosts(&EffectiveGrants::new(&asked, &given, &config)), ["https://a.cloud.test", "https://keystone.test:5000"]);
-        assert!(hosts(&EffectiveGrants::new(&Capabilities::default(), &given, &config)).is_empty());
+        assert!(hosts(&EffectiveGrants::new(&Requested::default(), &given, &config)).is_empty());
         assert!(hosts(&EffectiveGrants::new(&asked, &GrantConfig::default(), &config)).is_empty());
+    }
+
+    #[test]
+    fn a_discovered_host_is_any_that_is_granted() {
+        let asked = requested(json!({"hosts": [{"discovered": "catalogue", "reason": "r"}]}));
+        let given = grant("hosts = [\"https://*.cloud.test\"]");
+        assert_eq!(hosts(&EffectiveGrants::new(&asked, &given, &json!({}))), ["https://*.cloud.test"]);
     }
 
     #[test]
@@ -158,6 +167,6 @@ mod tests {
         assert_eq!(grants.storage, 512 << 10);
         assert_eq!(grants.signing("session"), Some(60));
         assert_eq!(grants.signing("x"), None);
-        assert_eq!(EffectiveGrants::new(&Capabilities::default(), &given, &json!({})).storage, 0);
+        assert_eq!(EffectiveGrants::new(&Requested::default(), &given, &json!({})).storage, 0);
     }
 }

@@ -6,9 +6,7 @@ use archipel_egress::OriginPattern;
 use archipel_vault::source::is_reserved;
 
 use super::effective::EffectiveGrants;
-use super::requested::resolve;
-use super::{ByteSize, GrantConfig};
-use crate::manifest::Capabilities;
+use super::{ByteSize, GrantConfig, Requested};
 
 /// Everything that is asked for and not given; empty = nothing is missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,14 +26,14 @@ pub struct Missing {
 }
 
 impl Missing {
-    pub(super) fn between(requested: &Capabilities, grant: &GrantConfig, config: &serde_json::Value) -> Self {
+    pub(super) fn between(requested: &Requested, grant: &GrantConfig, config: &serde_json::Value) -> Self {
         let mut missing = Self::default();
         for request in &requested.hosts {
-            let wanted = resolve(request, config);
-            if let (true, Some(pointer)) = (wanted.is_empty(), &request.config) {
+            let wanted = request.resolve(config);
+            if let (Some([]), Some(pointer)) = (wanted.as_deref(), &request.config) {
                 missing.unset.push(pointer.clone());
             }
-            for origin in wanted {
+            for origin in wanted.unwrap_or_default() {
                 // A request for `*.x` is met by a grant for some hosts below x.
                 let met = grant.hosts.iter().any(|given| given.covers(&origin) || origin.covers(given));
                 if !met && !missing.hosts.contains(&origin) {
@@ -111,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    fn asked() -> Capabilities {
+    fn asked() -> Requested {
         serde_json::from_value(json!({
             "hosts": [{"origin": "https://a.test", "reason": "r"}, {"config": "/url", "reason": "r"}, {"config": "/none", "reason": "r"}],
             "secrets": [{"name": "admin", "reason": "r"}, {"name": "login.*", "reason": "r"}],

@@ -22,7 +22,7 @@ use super::stdio::Captured;
 use crate::limiter::{Limiter, StoreBounds};
 
 /// Headers that one request or answer may carry.
-const MAX_HEADER_BYTES: usize = 64 * 1024;
+pub(crate) const MAX_HEADER_BYTES: usize = 64 * 1024;
 
 /// A row that the host owns and the plugin only borrows: gone with the call, because the canonical ABI makes sure that
 /// no borrow outlives it.
@@ -48,6 +48,7 @@ pub struct CallState {
     pub(crate) stderr: Captured,
     pub(crate) storage_written: bool,
     live: HashSet<u32>,
+    lent: Vec<Lent>,
 }
 
 impl std::fmt::Debug for CallState {
@@ -65,7 +66,7 @@ impl CallState {
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(MAX_HEADER_BYTES);
         let mut state = Self {
-            wasi: super::clock::virtual_wasi(&stdout, &stderr),
+            wasi: super::clock::virtual_wasi(&binding.services.clock, &stdout, &stderr),
             random: Random::new(call.class),
             http,
             hooks: HttpHooks::new(Arc::clone(&binding), &call),
@@ -218,7 +219,7 @@ impl CallState {
     }
 
     /// The row behind a local token of this call.
-    pub(crate) fn token(&self, handle: &Resource<LocalToken>) -> Result<&ModelToken, Error> {
+    pub(crate) fn local_token(&self, handle: &Resource<LocalToken>) -> Result<&ModelToken, Error> {
         if !self.live.contains(&handle.rep()) {
             return Err(stale());
         }

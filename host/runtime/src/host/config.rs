@@ -1,0 +1,13 @@
+//! `archipel:host/config`.
+
+use archipel_bindings::latest::archipel::host::{config, types};
+
+use super::state::CallState;
+
+impl config::Host for CallState {
+    fn get(&mut self) -> wasmtime::Result<String> {
+        Ok(self.binding.config_json.clone())
+    }
+}
+
+impl types::Host for CallState {}

@@ -1,0 +1,250 @@
+//! `wasi:http/outgoing-handler` over the binding's own egress channel.
+//!
+//! Order of a request: it may connect at all → its marks (see [`attach`](super::attach)) are taken off → each
+//! credential is checked against the *final* URI → credentials are put in → egress (allow-list, address, deadline).
+//! Of an answer: cookies and tokens in headers are dropped, and what was put in is masked in headers and in the first
+//! 64 KiB of the body. A refusal is `HTTP-request-denied` and a line in the log that says which rule is missing.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use archipel_egress::{EgressError, Meter, Origin, SendOptions, Stage};
+use archipel_vault::Masker;
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, SET_COOKIE};
+use http_body_util::BodyExt;
+use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
+
+use super::attach::{Attached, MARK, Marks};
+use super::binding::BindingContext;
+use super::call::CallInfo;
+use super::masked_body::MaskedBody;
+
+/// Headers of answers that carry credentials; a plugin gets them by `exchange` with a capture, as handles.
+const CREDENTIALS_IN_ANSWERS: [&str; 5] =
+    ["set-cookie", "set-cookie2", "authorization", "x-subject-token", "authentication-info"];
+
+/// What a request of this call is sent with.
+#[derive(Clone)]
+pub(crate) struct Outbound {
+    pub(crate) binding: Arc<BindingContext>,
+    call: CallInfo,
+    meter: Arc<Meter>,
+}
+
+/// The hooks of one store.
+pub(crate) struct HttpHooks {
+    outbound: Outbound,
+    pub(crate) marks: Marks,
+}
+
+type Answer = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
+
+impl HttpHooks {
+    pub(crate) fn new(binding: Arc<BindingContext>, call: &CallInfo) -> Self {
+        Self { outbound: Outbound { binding, call: call.clone(), meter: Arc::default() }, marks: Marks::default() }
+    }
+
+    /// The next call begins.
+    pub(crate) fn begin(&mut self, call: &CallInfo) {
+        self.outbound.call = call.clone();
+        self.outbound.meter = Arc::default();
+        self.marks.clear();
+    }
+
+    /// The call ends: bytes sent and received.
+    pub(crate) fn end(&mut self) -> (u64, u64) {
+        self.marks.clear();
+        let meter = &self.outbound.meter;
+        (meter.sent.load(Ordering::Relaxed), meter.received.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn outbound(&self) -> Outbound {
+        self.outbound.clone()
+    }
+}
+
+impl Outbound {
+    /// Whether requests may leave in this call.
+    pub(crate) fn may_connect(&self) -> bool {
+        self.call.class.may_connect()
+    }
+
+    /// What egress is told.
+    pub(crate) fn options(&self) -> SendOptions {
+        SendOptions {
+            deadline: self.call.deadline,
+            first_byte: None,
+            order: self.call.order,
+            request_id: self.call.request_id.clone(),
+            meter: Arc::clone(&self.meter),
+        }
+    }
+
+    /// Says in the log what was refused, for the administrator.
+    pub(crate) fn denied(&self, why: &str) {
+        tracing::warn!(
+            target: "archipel::plugin",
+            plugin = %self.binding.name, function = self.call.function, request = %self.call.request_id,
+            "a request was refused: {why}"
+        );
+    }
+
+    async fn send(self, mut request: http::Request<WasiBody>, options: Option<RequestOptions>, attached: Option<Vec<Attached>>) -> Answer {
+        if !self.may_connect() {
+            self.denied("lifecycle.init has no network; use lifecycle.refresh");
+            return Err(Error::HttpRequestDenied);
+        }
+        let Some(attached) = attached else {
+            self.denied("a credential was attached to another request or in an earlier call");
+            return Err(Error::HttpRequestDenied);
+        };
+        let mut masker = Masker::new();
+        if !attached.is_empty() {
+            let Ok((origin, target)) = Origin::of_url(&request.uri().to_string()) else {
+                return Err(Error::HttpRequestUriInvalid);
+            };
+            // A compressed echo could not be masked.
+            request.headers_mut().remove(ACCEPT_ENCODING);
+            for credential in attached {
+                let path = target.split('?').next().unwrap_or_default();
+                let (origin, method) = (origin.to_string(), request.method().as_str());
+                if !self.binding.grants.may_use(&credential.name, &origin, method, path, &credential.placement) {
+                    self.denied(&format!(
+                        "no rule of its grant lets secret {:?} go to {method} {origin}{path} as {}",
+                        credential.name, credential.placement
+                    ));
+                    return Err(Error::HttpRequestDenied);
+                }
+                credential.put_in(request.headers_mut(), &mut masker).map_err(|()| Error::HttpRequestHeaderSize {
+                    field_name: None,
+                    field_size: None,
+                })?;
+            }
+        }
+        let mut send = self.options();
+        if let Some(options) = options {
+            send.first_byte = [options.connect_timeout, options.first_byte_timeout].into_iter().flatten().reduce(|a, b| a + b);
+        }
+        let answer = self.binding.channel().send(request, send).await.map_err(|error| {
+            if matches!(error, EgressError::NotGranted { .. } | EgressError::AddressNotGranted { .. }) {
+                self.denied(&error.to_string());
+            }
+            to_wasi(error)
+        })?;
+        let (mut head, body) = answer.into_parts();
+        drop_credentials(&mut head.headers);
+        let body = body.map_err(to_wasi).boxed_unsync();
+        let body = if masker.is_empty() {
+            body
+        } else {
+            mask_headers(&mut head.headers, &masker);
+            MaskedBody::new(body, masker).boxed_unsync()
+        };
+        Ok((http::Response::from_parts(head, body), Box::new(async { Ok(()) })))
+    }
+}
+
+impl WasiHttpHooks for HttpHooks {
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        is_forbidden(name)
+    }
+
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        Arc::new(is_forbidden)
+    }
+
+    /// Egress writes it, from the URI.
+    fn set_host_header(&mut self) -> bool {
+        false
+    }
+
+    fn send_request(
+        &mut self,
+        mut request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Answer> + Send> {
+        let attached = self.marks.take(request.headers_mut());
+        Box::new(self.outbound.clone().send(request, options, attached))
+    }
+}
+
+/// Headers that a plugin can neither set nor see: those of one hop, `Authorization` (use `attach`), and our mark.
+fn is_forbidden(name: &HeaderName) -> bool {
+    DEFAULT_FORBIDDEN_HEADERS.contains(name) || archipel_egress::headers::is_of_one_hop(name) || *name == AUTHORIZATION || name.as_str() == MARK
+}
+
+/// Removes what carries credentials.
+pub(crate) fn drop_credentials(headers: &mut HeaderMap) {
+    for name in CREDENTIALS_IN_ANSWERS {
+        headers.remove(name);
+    }
+    debug_assert!(!headers.contains_key(SET_COOKIE), "cookies are credentials");
+}
+
+/// Masks header values.
+pub(crate) fn mask_headers(headers: &mut HeaderMap, masker: &Masker) {
+    for value in headers.values_mut() {
+        if masker.finds(value.as_bytes()) {
+            let mut bytes = value.as_bytes().to_vec();
+            masker.mask(&mut bytes);
+            if let Ok(masked) = bytes.try_into() {
+                *value = masked;
+            }
+        }
+    }
+}
+
+/// Our failures in the words of `wasi:http`, chosen so that the SDK reads the same `applied` from them.
+fn to_wasi(error: EgressError) -> Error {
+    match error {
+        EgressError::Url(_) => Error::HttpRequestUriInvalid,
+        EgressError::Invalid(_) => Error::HttpRequestMethodInvalid,
+        EgressError::NotGranted { .. } => Error::HttpRequestDenied,
+        EgressError::AddressNotGranted { .. } => Error::DestinationIpProhibited,
+        EgressError::Unresolvable { .. } => Error::DnsError { rcode: None, info_code: None },
+        EgressError::Connect { reason, .. } => match reason.kind() {
+            std::io::ErrorKind::ConnectionRefused => Error::ConnectionRefused,
+            std::io::ErrorKind::TimedOut => Error::ConnectionTimeout,
+            _ => Error::DestinationUnavailable,
+        },
+        EgressError::Tls { reason, .. } if reason.contains("certificate") => Error::TlsCertificateError,
+        EgressError::Tls { .. } => Error::TlsProtocolError,
+        EgressError::TooManyRequests => Error::ConnectionLimitReached,
+        EgressError::Deadline { stage: Stage::Before } => Error::ConnectionTimeout,
+        EgressError::Deadline { stage: Stage::Sent } => Error::HttpResponseTimeout,
+        EgressError::RequestTooLarge { limit } => Error::HttpRequestBodySize(Some(limit)),
+        EgressError::ResponseTooLarge { limit } => Error::HttpResponseBodySize(Some(limit)),
+        EgressError::NotSent { .. } => Error::DestinationUnavailable,
+        EgressError::Interrupted { .. } => Error::ConnectionTerminated,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_cannot_set_what_the_host_writes() {
+        for name in ["authorization", "host", "connection", "proxy-authorization", "transfer-encoding", "te", MARK] {
+            assert!(is_forbidden(&HeaderName::from_static(name)), "{name}");
+        }
+        for name in ["accept", "x-auth-token", "content-type", "content-length", "openstack-api-version"] {
+            assert!(!is_forbidden(&HeaderName::from_static(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn answers_lose_their_credentials_and_echoes_are_masked() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("set-cookie", "a"), ("x-subject-token", "t"), ("location", "https://h/?t=s3cretvalue"), ("etag", "x")] {
+            headers.append(HeaderName::from_static(name), value.parse().unwrap());
+        }
+        drop_credentials(&mut headers);
+        let mut masker = Masker::new();
+        masker.add(b"s3cretvalue");
+        mask_headers(&mut headers, &masker);
+        assert_eq!(headers.len(), 2);
+        assert_eq!(headers["location"], "https://h/?t=***********");
+    }
+}

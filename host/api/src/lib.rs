@@ -1,1 +1,87 @@
-//! REST, OpenAPI, problem+json, events.
+//! REST, OpenAPI, problem+json, events: what people and programs speak to a site.
+//!
+//! A request passes, outermost first: [`finish`] (marks, bounds, counts, writes failures) → [`authenticate`] (who) →
+//! routing → a handler in [`routes`], which parses ([`query`], [`body`], [`input`]), asks the policy ([`authorize`]), calls
+//! `orders` or a plugin, and shows the answer ([`view`]).
+//!
+//! What always holds:
+//! - Every failure is a problem document ([`problem`]) whose `type` stands in one table.
+//! - Nothing that comes from outside causes a 500, or any 5xx but 503 for something that is away.
+//! - Every method under `/v1` is authenticated before its path is looked at, and authorized before anything is done.
+//! - The OpenAPI document is made of the same values that make the routes and the same types that are parsed and written.
+
+mod authenticate;
+mod authorize;
+mod body;
+mod cursor;
+mod docs;
+mod etag;
+mod finish;
+mod idempotency;
+mod input;
+mod limits;
+mod metrics;
+mod openapi;
+mod page;
+mod path;
+mod prefer;
+pub mod problem;
+mod query;
+mod request;
+mod routes;
+pub mod serve;
+mod state;
+mod view;
+mod wait;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::from_fn_with_state;
+
+pub use limits::ApiLimits;
+pub use metrics::Metrics;
+pub use request::ClientAddress;
+pub use state::{ApiState, ReloadHook, Reloaded, SiteInfo};
+
+use problem::{Problem, table};
+use state::{App, Door, Shared};
+
+/// The public door: every request under `/v1` brings a token.
+pub fn router(state: ApiState) -> Router {
+    door(state, Door::Public)
+}
+
+/// The same REST for the administrator's socket: every request is the built-in principal `local:admin`'s. Never put it on
+/// anything but a socket that only root and the daemon's own user can open ([`serve::serve_unix`]).
+pub fn admin_router(state: ApiState) -> Router {
+    door(state, Door::Admin)
+}
+
+/// The OpenAPI 3.1 document.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    routes::all().split().1
+}
+
+fn door(state: ApiState, door: Door) -> Router {
+    let (routes, api) = routes::all().split();
+    let app: App = Shared::new(state, door, &api);
+    routes
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(App::clone(&app), authenticate::authenticate))
+        .layer(from_fn_with_state(App::clone(&app), finish::finish))
+        .with_state(app)
+}
+
+async fn unknown_path(State(_): State<App>) -> Problem {
+    Problem::not_found()
+}
+
+/// `Allow` is set by the router, which knows.
+async fn wrong_method(request: Request) -> Problem {
+    let method: String = request.method().as_str().chars().take(32).collect();
+    Problem::new(
+        table::METHOD_NOT_ALLOWED,
+        format!("{method} is not a method of this path; Allow lists those that are"),
+    )
+}

@@ -1,0 +1,224 @@
+//! Figures of requests, and the text of `/metrics` (OpenMetrics 1.0): those, the engine's and the plugins'.
+//!
+//! Requests are counted by route, never by path: a path holds ids, and a label per id would grow without end.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use archipel_model::plugin_admin::PluginStatus;
+use archipel_orders::OrderFigures;
+use http::{Method, StatusCode};
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// The media type of `/metrics`.
+pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    method: String,
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Route {
+    method: String,
+    route: String,
+}
+
+type Labels = Vec<(&'static str, String)>;
+
+/// Figures of requests.
+#[derive(Clone)]
+pub struct Metrics(Arc<Figures>);
+
+struct Figures {
+    registry: Registry,
+    requests: Family<Request, Counter>,
+    durations: Family<Route, Histogram>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let requests = Family::<Request, Counter>::default();
+        // 0.5 ms to 16 s.
+        let durations = Family::<Route, Histogram>::new_with_constructor(|| {
+            Histogram::new(exponential_buckets(0.0005, 2.0, 16))
+        });
+        let mut registry = Registry::with_prefix("archipel");
+        registry.register("http_requests", "Requests by route and status", requests.clone());
+        registry.register("http_request_duration_seconds", "Time from request to answer", durations.clone());
+        Self(Arc::new(Figures { registry, requests, durations }))
+    }
+}
+
+impl Metrics {
+    /// Counts one answer. `route` is the pattern that matched; none is one label for all unknown paths.
+    pub(crate) fn count(&self, method: &Method, route: Option<&str>, status: StatusCode, took: Duration) {
+        let method = match method.as_str() {
+            known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => known.to_owned(),
+            _ => "other".to_owned(),
+        };
+        let route = route.unwrap_or("unknown").to_owned();
+        self.0
+            .durations
+            .get_or_create(&Route { method: method.clone(), route: route.clone() })
+            .observe(took.as_secs_f64());
+        self.0.requests.get_or_create(&Request { method, route, status: status.as_u16() }).inc();
+    }
+
+    /// The text of `/metrics`.
+    ///
+    /// # Errors
+    /// When a figure cannot be written.
+    pub(crate) fn text(
+        &self,
+        orders: &OrderFigures,
+        plugins: &[PluginStatus],
+        is_ready: bool,
+    ) -> Result<String, std::fmt::Error> {
+        let mut out = String::new();
+        text::encode_registry(&mut out, &self.0.registry)?;
+        let mut now = Registry::with_prefix("archipel");
+        of_orders(&mut now, orders);
+        of_plugins(&mut now, plugins);
+        gauge(
+            &mut now,
+            "ready",
+            "1 where the site would answer /readyz with 200",
+            vec![(Vec::new(), u64::from(is_ready))],
+        );
+        text::encode_registry(&mut out, &now)?;
+        out.write_str("# EOF\n")?;
+        Ok(out)
+    }
+}
+
+fn of_orders(registry: &mut Registry, orders: &OrderFigures) {
+    let by_cloud = |figure: fn(&archipel_orders::QueueFigures) -> u64| -> Vec<(Labels, u64)> {
+        orders
+            .queues
+            .iter()
+            .map(|(cloud, queue)| (vec![("cloud", cloud.to_string())], figure(queue)))
+            .collect()
+    };
+    gauge(
+        registry,
+        "queue_claimed",
+        "1 where this daemon works on the cloud's queue",
+        by_cloud(|queue| u64::from(queue.claimed)),
+    );
+    gauge(registry, "queue_orders", "Orders in the cloud's queue", by_cloud(|queue| queue.orders as u64));
+    gauge(
+        registry,
+        "queue_ready",
+        "Orders that are due and wait for a slot",
+        by_cloud(|queue| queue.ready as u64),
+    );
+    gauge(registry, "queue_in_flight", "Orders being worked on", by_cloud(|queue| queue.in_flight as u64));
+    gauge(
+        registry,
+        "queue_lag_milliseconds",
+        "How late the next due order is",
+        by_cloud(|queue| queue.lag_ms),
+    );
+    gauge(
+        registry,
+        "cloud_failures_in_a_row",
+        "Failures since the last call that ended well",
+        by_cloud(|queue| queue.failures_in_a_row),
+    );
+    let calls = orders.queues.iter().flat_map(|(cloud, queue)| {
+        let labels = |outcome: &str| vec![("cloud", cloud.to_string()), ("outcome", outcome.to_owned())];
+        [(labels("ok"), queue.calls_ok), (labels("failed"), queue.calls_failed)]
+    });
+    counter(registry, "cloud_calls", "Calls to the cloud's plugins by outcome", calls.collect());
+    let transitions =
+        orders.transitions.iter().map(|(state, count)| (vec![("state", state.as_str().to_owned())], *count));
+    counter(
+        registry,
+        "order_transitions",
+        "Transitions written, by the state reached",
+        transitions.collect(),
+    );
+    for (name, help, value) in [
+        ("order_stale_writes", "Writes that someone else's write came before", orders.stale_writes),
+        ("queue_fenced", "Times a queue was lost to another daemon", orders.fenced),
+        ("order_step_panics", "Steps that panicked", orders.panics),
+        ("order_duplicates_removed", "Duplicate instances that were removed", orders.duplicates_removed),
+        ("local_tokens_made", "Local tokens that mappers were asked for", orders.tokens_made),
+    ] {
+        counter(registry, name, help, vec![(Vec::new(), value)]);
+    }
+}
+
+fn of_plugins(registry: &mut Registry, plugins: &[PluginStatus]) {
+    let state = |plugin: &PluginStatus| {
+        serde_json::to_value(plugin.state).ok().and_then(|word| word.as_str().map(str::to_owned))
+    };
+    let states = plugins.iter().map(|plugin| {
+        (vec![("plugin", plugin.name.clone()), ("state", state(plugin).unwrap_or_default())], 1)
+    });
+    gauge(registry, "plugin_state", "1 for the state that a plugin is in", states.collect());
+    let mut calls = Vec::new();
+    let mut quantiles = Vec::new();
+    for plugin in plugins {
+        for (function, figures) in &plugin.figures {
+            let labels = || vec![("plugin", plugin.name.clone()), ("function", function.clone())];
+            for (outcome, count) in &figures.calls {
+                calls.push(([labels(), vec![("outcome", outcome.clone())]].concat(), *count));
+            }
+            for (quantile, value) in [("0.5", figures.p50_us), ("0.99", figures.p99_us)] {
+                quantiles.push(([labels(), vec![("quantile", quantile.to_owned())]].concat(), value));
+            }
+        }
+    }
+    counter(registry, "plugin_calls", "Calls into plugins by function and outcome", calls);
+    gauge(registry, "plugin_call_microseconds", "Median and 99th percentile of the last calls", quantiles);
+}
+
+fn gauge(registry: &mut Registry, name: &'static str, help: &'static str, values: Vec<(Labels, u64)>) {
+    let family = Family::<Labels, Gauge<i64>>::default();
+    for (labels, value) in values {
+        family.get_or_create(&labels).set(i64::try_from(value).unwrap_or(i64::MAX));
+    }
+    registry.register(name, help, family);
+}
+
+fn counter(registry: &mut Registry, name: &'static str, help: &'static str, values: Vec<(Labels, u64)>) {
+    let family = Family::<Labels, Counter<u64, AtomicU64>>::default();
+    for (labels, value) in values {
+        family.get_or_create(&labels).inc_by(value);
+    }
+    registry.register(name, help, family);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_ends_once_and_counts_by_route() {
+        let metrics = Metrics::default();
+        metrics.count(&Method::GET, Some("/v1/computes/{id}"), StatusCode::OK, Duration::from_millis(3));
+        metrics.count(&Method::from_bytes(b"BREW").unwrap(), None, StatusCode::NOT_FOUND, Duration::ZERO);
+        let text = metrics.text(&OrderFigures::default(), &[], true).unwrap();
+        assert!(
+            text.contains(
+                "archipel_http_requests_total{method=\"GET\",route=\"/v1/computes/{id}\",status=\"200\"} 1"
+            ),
+            "{text}"
+        );
+        assert!(text.contains("method=\"other\",route=\"unknown\""));
+        assert!(text.contains("archipel_ready 1"));
+        assert_eq!(text.matches("# EOF").count(), 1);
+        assert!(text.ends_with("# EOF\n"));
+    }
+}

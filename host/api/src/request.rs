@@ -1,0 +1,114 @@
+//! What is known of a request before anyone looks at what it asks: its id, its trace, where it comes from.
+
+use archipel_identity::RequestInfo;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use uuid::Uuid;
+
+/// In and out.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// In and out (W3C Trace Context).
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Put on each request by [`serve`](crate::serve): where the connection comes from.
+#[derive(Clone, Debug)]
+pub struct ClientAddress(pub String);
+
+/// A request's marks.
+#[derive(Clone, Debug)]
+pub(crate) struct Marks {
+    /// The client's own id where it sent a good one, else a UUIDv7.
+    pub(crate) id: String,
+    /// The client's trace with our span in it, or a new trace.
+    pub(crate) traceparent: String,
+    /// Where from.
+    pub(crate) address: Option<String>,
+}
+
+impl Marks {
+    pub(crate) fn read(headers: &HeaderMap, address: Option<&ClientAddress>) -> Self {
+        let id = headers
+            .get(REQUEST_ID)
+            .and_then(good_id)
+            .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned);
+        let ours = Uuid::new_v4().simple().to_string();
+        let span: String = Uuid::new_v4().simple().to_string().chars().take(16).collect();
+        let (trace, flags) = headers.get(TRACEPARENT).and_then(good_trace).unwrap_or((ours.as_str(), "00"));
+        let traceparent = format!("00-{trace}-{span}-{flags}");
+        Self { id, traceparent, address: address.map(|address| address.0.clone()) }
+    }
+
+    pub(crate) fn info(&self) -> RequestInfo {
+        RequestInfo {
+            request_id: self.id.clone(),
+            client_address: self.address.clone(),
+            requesting_site: None,
+        }
+    }
+
+    pub(crate) fn write(&self, headers: &mut HeaderMap) {
+        for (name, value) in [(REQUEST_ID, &self.id), (TRACEPARENT, &self.traceparent)] {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        }
+    }
+}
+
+/// 1 to 128 of `A-Z a-z 0-9 . _ -`: what can stand in a log line and in a URN without being quoted.
+fn good_id(value: &HeaderValue) -> Option<&str> {
+    let text = value.to_str().ok()?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (1..=128).contains(&text.len()).then_some(text).filter(|text| text.chars().all(fits))
+}
+
+/// Trace id and flags of a version 00 traceparent.
+fn good_trace(value: &HeaderValue) -> Option<(&str, &str)> {
+    let mut parts = value.to_str().ok()?.split('-');
+    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let is_hex = |text: &str, length| {
+        text.len() == length && text.chars().all(|c| c.is_ascii_digit() || matches!(c, 'a'..='f'))
+    };
+    let is_set = |text: &str| text.chars().any(|c| c != '0');
+    let is_good = parts.next().is_none()
+        && version == "00"
+        && is_hex(trace, 32)
+        && is_set(trace)
+        && is_hex(span, 16)
+        && is_set(span)
+        && is_hex(flags, 2);
+    is_good.then_some((trace, flags))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marks(name: HeaderName, value: &str) -> Marks {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_str(value).unwrap());
+        Marks::read(&headers, None)
+    }
+
+    #[test]
+    fn a_good_request_id_is_kept_and_a_bad_one_replaced() {
+        assert_eq!(marks(REQUEST_ID, "walk-1.a_B").id, "walk-1.a_B");
+        for bad in ["", "a b", "a\"b", "ü", &"x".repeat(129)] {
+            assert_ne!(marks(REQUEST_ID, bad).id, bad);
+        }
+    }
+
+    #[test]
+    fn a_trace_goes_on_with_a_span_of_ours() {
+        let sent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let got = marks(TRACEPARENT, sent).traceparent;
+        assert!(got.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-") && got.ends_with("-01"), "{got}");
+        assert_ne!(got, sent);
+        for bad in [
+            "00-x-y-z",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        ] {
+            assert!(!marks(TRACEPARENT, bad).traceparent.contains("4bf92f"), "{bad}");
+        }
+    }
+}

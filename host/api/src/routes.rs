@@ -1,0 +1,26 @@
+//! All paths. Each file adds its own, with their description.
+
+pub(crate) mod admin;
+pub(crate) mod bulk;
+pub(crate) mod clouds;
+pub(crate) mod collections;
+pub(crate) mod events;
+pub(crate) mod health;
+pub(crate) mod me;
+pub(crate) mod orders;
+pub(crate) mod tokens;
+
+use crate::openapi::Routes;
+
+/// Everything that is served.
+pub(crate) fn all() -> Routes {
+    let routes = Routes::new();
+    let routes = tokens::routes(routes);
+    let routes = me::routes(routes);
+    let routes = clouds::routes(routes);
+    let routes = collections::routes(routes);
+    let routes = bulk::routes(routes);
+    let routes = events::routes(routes);
+    let routes = admin::routes(routes);
+    health::routes(routes)
+}

@@ -1,0 +1,7 @@
+//! What clients see, as plain types: the shapes of answers and, through them, of the OpenAPI document.
+
+pub(crate) mod cloud;
+pub(crate) mod event;
+pub(crate) mod order;
+pub(crate) mod plugin;
+pub(crate) mod user;

@@ -1,7 +1,7 @@
 //! A running daemon: started, asked, stopped or killed. Dropping it kills it.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use archipel_client::{Client, admin_socket};
 use serde_json::{Value, json};
 
-use crate::built;
+use crate::cli;
 use crate::site::Site;
 
 /// The longest that a start may take: the first one compiles every plugin on a busy machine.
@@ -31,7 +31,7 @@ impl Daemon {
         let _ = std::fs::remove_file(&ready);
         let log = site.folder().join("daemon.log");
         let output = File::options().create(true).append(true).open(&log)?;
-        let child = Command::new(built::archipel()?)
+        let child = cli::program()?
             .args(["serve", "--config"])
             .arg(site.file())
             .args(arguments)
@@ -85,6 +85,11 @@ impl Daemon {
     /// A client without a token.
     pub fn anonymous(&self) -> Client {
         Client::at_url(&self.url, None).expect("the daemon's own address")
+    }
+
+    /// The administrator's socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// The administrator's door.
@@ -181,7 +186,7 @@ impl Drop for Daemon {
 }
 
 /// The address in `ready.json`, once this very process has written it.
-fn ready_url(file: &std::path::Path, pid: u32) -> Option<String> {
+fn ready_url(file: &Path, pid: u32) -> Option<String> {
     let ready: Value = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
     (ready["pid"] == pid).then(|| ready["url"].as_str().map(str::to_owned))?
 }

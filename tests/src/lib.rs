@@ -11,6 +11,7 @@
 )]
 
 pub mod built;
+pub mod cli;
 pub mod daemon;
 pub mod orders;
 pub mod site;

@@ -1,0 +1,51 @@
+//! What `cargo xtask` hands over to: everything that needs a site to talk to. Run it through xtask, which builds what it
+//! needs first.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "it stops at the first thing that is not as it must be"
+)]
+
+mod demo;
+mod torture;
+mod with_site;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Sites to look at, to kill, and to point other programs at.
+#[derive(Debug, Parser)]
+enum Lab {
+    /// Show a whole site at work.
+    Demo(demo::Options),
+    /// Kill a loaded site again and again.
+    Torture(torture::Options),
+    /// Run a program with a site beside it, which it finds in ARCHIPEL_* variables.
+    WithSite {
+        /// The program and its arguments.
+        #[arg(required = true, trailing_var_arg = true)]
+        command: Vec<OsString>,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let went_well = match Lab::parse() {
+        Lab::Demo(options) => demo::run(options).await,
+        Lab::Torture(options) => torture::run(options).await,
+        Lab::WithSite { command } => with_site::run(&command).await,
+    };
+    match went_well {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! One call into a plugin, from the caller's thread to the plugin's and back.
+//!
+//! | | AAA | drivers | life cycle |
+//! |---|---|---|---|
+//! | instance | fresh for every call: nothing of one user is there in the next call | warm, one call at a time | fresh |
+//! | slots | reserved | shared by all clouds | eight |
+//! | deadline | 250 ms, 5 s with hosts | 60 s | 30 s |
+//!
+//! What always holds: the clock starts when the caller asks, so waiting for a slot is bounded too; after a failure the
+//! store is dropped; what the plugin stored is durable before anyone sees its answer.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use archipel_bindings::latest::exports::archipel::plugin::lifecycle::File;
+use archipel_model::{Error, OrderId};
+use futures::future::BoxFuture;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::error::Elapsed;
+use tokio::time::timeout_at;
+use wasmtime::Store;
+use wasmtime::component::{Instance, InstancePre};
+
+use crate::convert;
+use crate::exports::Exports;
+use crate::failure::{Failure, Outcome};
+use crate::figures::Figures;
+use crate::host::{BindingContext, CallClass, CallInfo, CallState};
+use crate::limits::to_usize;
+use crate::limiter::StoreBounds;
+use crate::machine::Machine;
+use crate::manifest::Manifest;
+use crate::refusal::Refusal;
+use crate::supervise::Supervisor;
+use crate::warm::{Warm, WarmPool};
+
+/// One version of a plugin, compiled and checked.
+pub(crate) struct Plugin {
+    pub(crate) name: String,
+    pub(crate) digest: String,
+    pub(crate) manifest: Manifest,
+    pub(crate) interfaces: Vec<String>,
+    pub(crate) exports: Exports,
+    pub(crate) pre: InstancePre<CallState>,
+    pub(crate) from_cache: bool,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) figures: Arc<Figures>,
+}
+
+/// A plugin with its configuration and grants under a name.
+pub(crate) struct Binding {
+    pub(crate) context: Arc<BindingContext>,
+    pub(crate) plugin: Arc<Plugin>,
+    pub(crate) machine: Arc<Machine>,
+    pub(crate) files: Vec<File>,
+    pub(crate) concurrency: usize,
+    pub(crate) gate: Arc<Semaphore>,
+    pub(crate) warm: WarmPool,
+}
+
+/// An instance in the middle of a call.
+pub(crate) struct Call<'a> {
+    pub(crate) store: &'a mut Store<CallState>,
+    pub(crate) instance: &'a Instance,
+    pub(crate) exports: &'a Exports,
+}
+
+/// What a job answers: wasmtime's own error is a trap, the inner one the plugin's.
+pub(crate) type Answer<R> = wasmtime::Result<Result<R, Error>>;
+
+/// What a job does with an instance. It owns its arguments, because it runs on the plugin's threads.
+pub(crate) trait Job<R>: for<'a> FnOnce(Call<'a>) -> BoxFuture<'a, Answer<R>> + Send + 'static {}
+impl<R, F> Job<R> for F where F: for<'a> FnOnce(Call<'a>) -> BoxFuture<'a, Answer<R>> + Send + 'static {}
+
+impl Binding {
+    /// Calls an AAA function.
+    pub(crate) async fn aaa<R: Send + 'static>(
+        self: &Arc<Self>,
+        function: &'static str,
+        request_id: &str,
+        job: impl Job<R>,
+    ) -> Result<R, Error> {
+        let has_hosts = !self.context.grants.egress.hosts.is_empty();
+        let deadline = Instant::now() + self.machine.limits.aaa_deadline(has_hosts);
+        let info = CallInfo { class: CallClass::Aaa, function, request_id: request_id.to_owned(), order: None, deadline };
+        self.run(info, job).await
+    }
+
+    /// Calls a driver's function.
+    pub(crate) async fn driver<R: Send + 'static>(
+        self: &Arc<Self>,
+        function: &'static str,
+        order: Option<OrderId>,
+        job: impl Job<R>,
+    ) -> Result<R, Error> {
+        let deadline = Instant::now() + self.machine.limits.driver_deadline();
+        let request_id = order.map_or_else(String::new, |order| order.to_string());
+        self.run(CallInfo { class: CallClass::Driver, function, request_id, order, deadline }, job).await
+    }
+
+    /// Calls a function of the life cycle.
+    pub(crate) async fn lifecycle<R: Send + 'static>(
+        self: &Arc<Self>,
+        function: &'static str,
+        job: impl Job<R>,
+    ) -> Result<R, Error> {
+        let deadline = Instant::now() + self.machine.limits.lifecycle_deadline();
+        let info =
+            CallInfo { class: CallClass::Lifecycle, function, request_id: "lifecycle".to_owned(), order: None, deadline };
+        self.run(info, job).await
+    }
+
+    /// Instantiates once and loads every export, before the binding serves anyone.
+    pub(crate) async fn trial(self: &Arc<Self>) -> Result<(), Refusal> {
+        let deadline = Instant::now() + self.machine.limits.lifecycle_deadline();
+        let info =
+            CallInfo { class: CallClass::Lifecycle, function: "trial", request_id: "trial".to_owned(), order: None, deadline };
+        let this = Arc::clone(self);
+        let task = self.machine.threads.spawn(async move {
+            this.in_fresh(info, |call: Call<'_>| -> BoxFuture<'_, Answer<()>> {
+                Box::pin(async move {
+                    let loaded = call.exports.load_all(&mut *call.store, call.instance);
+                    Ok(loaded.map_err(|error| Error::invalid(format!("{error:#}")).code("contract")))
+                })
+            })
+            .await
+        });
+        match task.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err((Failure::Typed(error), _))) if error.has_code("contract") => Err(Refusal::Contract(error.message)),
+            Ok(Err((failure, evidence))) => {
+                let kind = failure.outcome().as_str();
+                Err(Refusal::Trial(format!("{kind}: {} {}", failure.detail(), evidence.stderr).trim().to_owned()))
+            }
+            Err(error) => Err(Refusal::Trial(error.to_string())),
+        }
+    }
+
+    async fn run<R: Send + 'static>(self: &Arc<Self>, info: CallInfo, job: impl Job<R>) -> Result<R, Error> {
+        let (class, function, deadline) = (info.class, info.function, info.deadline);
+        let started = Instant::now();
+        self.machine.activity.note();
+        if let Some(quarantine) = self.plugin.supervisor.quarantine(started) {
+            self.plugin.figures.note(function, Outcome::Refused, started.elapsed());
+            return Err(crate::away::quarantined(&self.plugin.name, class, &quarantine));
+        }
+        let this = Arc::clone(self);
+        let task = self.machine.threads.spawn(async move {
+            let request_id = info.request_id.clone();
+            let result = match class {
+                CallClass::Driver => this.in_warm(info, job).await,
+                _ => this.in_fresh(info, job).await,
+            };
+            this.judge(function, &request_id, class, started, deadline, result)
+        });
+        match task.await {
+            Ok(result) => result,
+            Err(error) => {
+                tracing::error!(plugin = %self.plugin.name, function, %error, "a call panicked in the host");
+                Err(Error::internal(format!("calling plugin {} failed", self.plugin.name)))
+            }
+        }
+    }
+
+    /// Figures, strikes, the log, and what the caller gets.
+    fn judge<R>(
+        &self,
+        function: &'static str,
+        request_id: &str,
+        class: CallClass,
+        started: Instant,
+        deadline: Instant,
+        result: Result<R, (Failure, Evidence)>,
+    ) -> Result<R, Error> {
+        let outcome = result.as_ref().map_or_else(|(failure, _)| failure.outcome(), |_| Outcome::Ok);
+        self.plugin.figures.note(function, outcome, started.elapsed());
+        result.map_err(|(failure, evidence)| {
+            if outcome.is_strike() {
+                tracing::warn!(
+                    plugin = %self.plugin.name, binding = %self.context.name, digest = %self.plugin.digest, function,
+                    request_id, outcome = outcome.as_str(), detail = failure.detail(), stderr = %evidence.stderr,
+                    "a plugin's call failed"
+                );
+                let what = format!("{} in {function}: {} {}", outcome.as_str(), failure.detail(), evidence.stderr);
+                if self.plugin.supervisor.strike(Instant::now(), what.trim()) {
+                    tracing::error!(plugin = %self.plugin.name, "quarantined: it keeps failing");
+                    self.warm.clear();
+                    self.machine.attention.notify_one();
+                }
+            }
+            failure.into_error(&self.plugin.name, function, class, deadline.duration_since(started))
+        })
+    }
+
+    async fn in_fresh<R>(&self, info: CallInfo, job: impl Job<R>) -> Result<R, (Failure, Evidence)> {
+        let slots = match info.class {
+            CallClass::Aaa => &self.machine.aaa_slots,
+            _ => &self.machine.lifecycle_slots,
+        };
+        let _gate = self.wait(&self.gate, info.deadline).await?;
+        let _slot = self.wait(slots, info.deadline).await?;
+        let mut store = self.store(info.clone());
+        let work = async {
+            let instance = self.instantiate(&mut store, &info).await?;
+            job(Call { store: &mut store, instance: &instance, exports: &self.plugin.exports }).await
+        };
+        let result = timeout_at(info.deadline.into(), work).await;
+        let result = sort(result, &store);
+        self.end(&mut store, result).await
+    }
+
+    async fn in_warm<R>(&self, info: CallInfo, job: impl Job<R>) -> Result<R, (Failure, Evidence)> {
+        let _gate = self.wait(&self.gate, info.deadline).await?;
+        let deadline = info.deadline;
+        let mut warm = match self.warm.take() {
+            Some(mut warm) => {
+                warm.store.data_mut().begin_call(info);
+                warm
+            }
+            None => {
+                let slot = self.wait(&self.machine.driver_slots, deadline).await?;
+                let mut store = self.store(info.clone());
+                let made = timeout_at(deadline.into(), self.instantiate(&mut store, &info)).await;
+                match sort(made.map(|instance| instance.map(Ok)), &store) {
+                    Ok(Ok(instance)) => Warm { store, instance, calls: 0, born: Instant::now(), _slot: slot },
+                    Ok(Err(error)) => return self.end(&mut store, Ok(Err(error))).await,
+                    Err(failure) => return self.end(&mut store, Err(failure)).await,
+                }
+            }
+        };
+        warm.calls = warm.calls.saturating_add(1);
+        self.prepare(&mut warm.store);
+        let work = job(Call { store: &mut warm.store, instance: &warm.instance, exports: &self.plugin.exports });
+        let result = timeout_at(deadline.into(), work).await;
+        let result = sort(result, &warm.store);
+        let sound = result.is_ok();
+        let result = self.end(&mut warm.store, result).await;
+        if sound {
+            self.warm.give_back(warm);
+        }
+        result
+    }
+
+    async fn wait(&self, semaphore: &Arc<Semaphore>, deadline: Instant) -> Result<OwnedSemaphorePermit, (Failure, Evidence)> {
+        if let Ok(permit) = Arc::clone(semaphore).try_acquire_owned() {
+            return Ok(permit);
+        }
+        match timeout_at(deadline.into(), Arc::clone(semaphore).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err((Failure::Busy, Evidence::default())),
+        }
+    }
+
+    /// A store for this binding, bounded in every way there is.
+    fn store(&self, info: CallInfo) -> Store<CallState> {
+        let bounds = StoreBounds::from(&self.machine.limits);
+        let mut store = Store::new(&self.machine.engine, CallState::new(Arc::clone(&self.context), info, bounds));
+        store.limiter(|state| &mut state.limits);
+        store.set_max_component_handles(bounds.handles);
+        self.prepare(&mut store);
+        store
+    }
+
+    fn prepare(&self, store: &mut Store<CallState>) {
+        store.set_hostcall_fuel(to_usize(self.machine.limits.hostcall_kib.saturating_mul(1 << 10)));
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+    }
+
+    /// An instance, prepared by `lifecycle.init` where the plugin has one.
+    async fn instantiate(&self, store: &mut Store<CallState>, info: &CallInfo) -> wasmtime::Result<Instance> {
+        let instance = self.plugin.pre.instantiate_async(&mut *store).await?;
+        if let Some(indices) = &self.plugin.exports.lifecycle {
+            let guest = indices.load(&mut *store, &instance)?;
+            store.data_mut().begin_call(CallInfo { class: CallClass::Init, function: "lifecycle.init", ..info.clone() });
+            let answer = guest.call_init(&mut *store, &self.files).await?;
+            store.data_mut().end_call();
+            answer.map_err(|error| {
+                let error = convert::error(error);
+                wasmtime::format_err!("lifecycle.init refused: {}", error.message)
+            })?;
+            store.data_mut().begin_call(info.clone());
+        }
+        Ok(instance)
+    }
+
+    /// Ends the call, and makes durable what it stored before its answer is given to anyone.
+    async fn end<R>(
+        &self,
+        store: &mut Store<CallState>,
+        result: Result<Result<R, Error>, Failure>,
+    ) -> Result<R, (Failure, Evidence)> {
+        let report = store.data_mut().end_call();
+        let evidence = Evidence { stderr: report.stderr_tail };
+        if report.storage_written
+            && let Err(error) = self.context.services.storage.flush().await
+        {
+            let error = Error::transient(format!("what plugin {} stored could not be kept: {error}", self.plugin.name))
+                .applied(archipel_model::Applied::Unknown);
+            return Err((Failure::Typed(error), evidence));
+        }
+        match result {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err((Failure::Typed(error), evidence)),
+            Err(failure) => Err((failure, evidence)),
+        }
+    }
+}
+
+/// Sorts what came of a call with a deadline. A plugin that computes yields at every tick, so the timer is looked at.
+fn sort<R>(result: Result<Answer<R>, Elapsed>, store: &Store<CallState>) -> Result<Result<R, Error>, Failure> {
+    match result {
+        Err(_) => Err(Failure::Deadline),
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(Failure::of(&error, store.data().limits.was_refused())),
+    }
+}
+
+/// What a failed call leaves for the log.
+#[derive(Debug, Default)]
+struct Evidence {
+    stderr: String,
+}

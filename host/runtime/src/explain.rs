@@ -1,0 +1,274 @@
+//! What a file is, and what keeps it from being a plugin, without running or compiling it.
+
+use std::fmt;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::limits::RuntimeLimits;
+use crate::manifest::{self, Manifest};
+use crate::refusal::Refusal;
+use crate::scan::{self, Scan};
+
+/// Interfaces that a plugin may export.
+pub const EXPORTS: [&str; 13] = [
+    "archipel:aaa/token-generator@0.1.0",
+    "archipel:aaa/federation-identity@0.1.0",
+    "archipel:aaa/authentication@0.1.0",
+    "archipel:aaa/authorization@0.1.0",
+    "archipel:aaa/federation-to-local-mapper@0.1.0",
+    "archipel:cloud/compute@0.1.0",
+    "archipel:cloud/volume@0.1.0",
+    "archipel:cloud/network@0.1.0",
+    "archipel:cloud/attachment@0.1.0",
+    "archipel:cloud/quota@0.1.0",
+    "archipel:cloud/spec@0.1.0",
+    "archipel:cloud/image@0.1.0",
+    LIFECYCLE,
+];
+
+/// The optional life cycle.
+pub const LIFECYCLE: &str = "archipel:plugin/lifecycle@0.1.0";
+
+/// Interfaces that a plugin may import, up to the patch version. Types of its own exports (`archipel:aaa/types`)
+/// arrive as imports too.
+const IMPORTS: [&str; 6] =
+    ["archipel:host/", "archipel:aaa/types@", "archipel:cloud/types@", "wasi:io/", "wasi:clocks/", "wasi:random/"];
+const IMPORTS_MORE: [&str; 4] = ["wasi:cli/", "wasi:http/types@", "wasi:http/outgoing-handler@", "wasi:filesystem/"];
+
+/// A file that may become a plugin: in order as far as one can see without compiling it.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// `sha256:HEX` of the bytes.
+    pub digest: String,
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// Names of imports and exports.
+    pub scan: Scan,
+}
+
+impl Checked {
+    /// Interfaces of Archipel that it exports.
+    pub fn interfaces(&self) -> Vec<String> {
+        self.scan.exports.iter().filter(|export| EXPORTS.contains(&export.as_str())).cloned().collect()
+    }
+
+    /// Whether it exports this interface.
+    pub fn exports(&self, interface: &str) -> bool {
+        self.scan.exports.iter().any(|export| export == interface)
+    }
+}
+
+/// `sha256:HEX` of the bytes.
+pub fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+}
+
+/// Checks the bytes of a file, without compiling them.
+///
+/// # Errors
+/// The first thing that keeps it from being a plugin.
+pub fn check(bytes: &[u8], limits: &RuntimeLimits) -> Result<Checked, Refusal> {
+    let scan = scan::scan(bytes, limits)?;
+    let manifest = read_manifest(&scan)?;
+    let checked = Checked { digest: digest(bytes), manifest, scan };
+    check_world(&checked)?;
+    Ok(checked)
+}
+
+fn read_manifest(scan: &Scan) -> Result<Manifest, Refusal> {
+    match scan.manifests.as_slice() {
+        // A component of another world has no manifest either; its exports are the better thing to talk of.
+        [] => Err(wrong_world(scan).unwrap_or(Refusal::NoManifest)),
+        [one] => manifest::parse(one).map_err(Refusal::Manifest),
+        many => Err(Refusal::ManyManifests(many.len())),
+    }
+}
+
+fn wrong_world(scan: &Scan) -> Option<Refusal> {
+    if scan.exports.iter().any(|export| EXPORTS.contains(&export.as_str()) && export != LIFECYCLE) {
+        return None;
+    }
+    Some(Refusal::NoInterface { exports: scan.exports.clone(), nearest: nearest(&scan.exports) })
+}
+
+fn check_world(checked: &Checked) -> Result<(), Refusal> {
+    if let Some(refusal) = wrong_world(&checked.scan) {
+        return Err(refusal);
+    }
+    let foreign: Vec<String> = checked.scan.imports.iter().filter(|import| !may_import(import)).cloned().collect();
+    if !foreign.is_empty() {
+        return Err(Refusal::Imports { imports: foreign });
+    }
+    let sorted = |mut names: Vec<String>| {
+        names.sort();
+        names
+    };
+    let (exports, named) = (sorted(checked.interfaces()), sorted(checked.manifest.interfaces.clone()));
+    if exports != named {
+        return Err(Refusal::InterfacesDiffer { manifest: named, exports });
+    }
+    let undriven = exports.iter().find(|interface| {
+        let kind = interface.strip_prefix("archipel:cloud/").and_then(|rest| rest.split('@').next());
+        kind.is_some_and(|kind| {
+            kind.parse::<archipel_model::order::Kind>().is_ok() && !checked.manifest.drivers.contains_key(kind)
+        })
+    });
+    match undriven {
+        None => Ok(()),
+        Some(interface) => Err(Refusal::Manifest(format!(
+            "drivers: nothing says how {interface} creates; write \"drivers\": {{\"KIND\": {{\"create\": \"searchable\", \"settle_ms\": 5000}}}}"
+        ))),
+    }
+}
+
+fn may_import(import: &str) -> bool {
+    IMPORTS.iter().chain(&IMPORTS_MORE).any(|known| import.starts_with(known))
+}
+
+/// The interface that an author of these exports may have meant.
+fn nearest(exports: &[String]) -> Option<String> {
+    exports
+        .iter()
+        .flat_map(|export| EXPORTS.iter().map(move |known| (distance(export, known), *known)))
+        .filter(|(distance, known)| *distance * 3 < known.len())
+        .min()
+        .map(|(_, known)| known.to_owned())
+}
+
+/// Edit distance (Levenshtein), for names of some dozens of letters.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, letter) in a.chars().take(200).enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, other) in row.iter_mut().skip(1).zip(&b) {
+            let substituted = diagonal + usize::from(letter != *other);
+            diagonal = *cell;
+            left = substituted.min(left + 1).min(*cell + 1);
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// What a file is.
+#[derive(Clone, Debug, Serialize)]
+pub struct Explanation {
+    /// `sha256:HEX`.
+    pub digest: String,
+    /// Its bytes.
+    pub size: u64,
+    /// Whether it may become a plugin.
+    pub ok: bool,
+    /// What keeps it from that.
+    pub problem: Option<String>,
+    /// Interfaces of Archipel that it exports.
+    pub interfaces: Vec<String>,
+    /// What else it exports.
+    pub other_exports: Vec<String>,
+    /// What it imports.
+    pub imports: Vec<String>,
+    /// What it says of itself.
+    pub manifest: Option<Manifest>,
+}
+
+/// Explains a file.
+pub fn explain(bytes: &[u8], limits: &RuntimeLimits) -> Explanation {
+    let scan = scan::scan(bytes, limits);
+    let problem = check(bytes, limits).err().map(|refusal| refusal.to_string());
+    let found = scan.unwrap_or_default();
+    let manifest = read_manifest(&found).ok();
+    let (interfaces, other_exports) =
+        found.exports.into_iter().partition(|export| EXPORTS.contains(&export.as_str()));
+    Explanation {
+        digest: digest(bytes),
+        size: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+        ok: problem.is_none(),
+        problem,
+        interfaces,
+        other_exports,
+        imports: found.imports,
+        manifest,
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} ({} bytes)", self.digest, self.size)?;
+        if let Some(manifest) = &self.manifest {
+            writeln!(f, "{} {}, made by {}, contract {}", manifest.name, manifest.version, manifest.sdk, manifest.wit)?;
+        }
+        list(f, "serves", &self.interfaces)?;
+        list(f, "exports besides", &self.other_exports)?;
+        list(f, "imports", &self.imports)?;
+        if let Some(manifest) = &self.manifest {
+            let asked = serde_json::to_string_pretty(&manifest.capabilities).unwrap_or_default();
+            writeln!(f, "asks for\n{asked}")?;
+        }
+        match &self.problem {
+            None => writeln!(f, "in order as far as one can see without compiling it"),
+            Some(problem) => writeln!(f, "cannot serve: {problem}"),
+        }
+    }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, title: &str, items: &[String]) -> fmt::Result {
+    if items.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "{title}")?;
+    items.iter().try_for_each(|item| writeln!(f, "  {item}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_text(text: &str) -> Refusal {
+        check(&wat::parse_str(text).unwrap(), &RuntimeLimits::default()).unwrap_err()
+    }
+
+    #[test]
+    fn a_component_of_another_world_is_told_what_it_may_have_meant() {
+        let refusal = check_text(r#"(component (instance $i) (export "archipel:aaa/authorisation@0.1.0" (instance $i)))"#);
+        assert_eq!(
+            refusal.to_string(),
+            "it exports archipel:aaa/authorisation@0.1.0, and no interface of Archipel; did you mean archipel:aaa/authorization@0.1.0?"
+        );
+        let refusal = check_text(r#"(component (instance $i) (export "wasi:cli/run@0.2.6" (instance $i)))"#);
+        assert_eq!(refusal.to_string(), "it exports wasi:cli/run@0.2.6, and no interface of Archipel");
+        assert_eq!(
+            check_text("(component)").to_string(),
+            "it exports nothing; name its interfaces in `archipel_sdk::export!`"
+        );
+    }
+
+    #[test]
+    fn a_plugin_without_a_manifest_is_refused() {
+        let text = r#"(component (instance $i) (export "archipel:aaa/authorization@0.1.0" (instance $i)))"#;
+        assert_eq!(check_text(text), Refusal::NoManifest);
+        let explained = explain(&wat::parse_str(text).unwrap(), &RuntimeLimits::default());
+        assert!(!explained.ok);
+        assert_eq!(explained.interfaces, ["archipel:aaa/authorization@0.1.0"]);
+        assert!(explained.to_string().contains("cannot serve: it has no manifest"));
+    }
+
+    #[test]
+    fn sockets_are_refused_by_name() {
+        let text = r#"(component (import "wasi:sockets/tcp@0.2.0" (instance)) (instance $i) (export "archipel:aaa/authorization@0.1.0" (instance $i))
+            (@custom "archipel:manifest" "{\"name\":\"a\",\"version\":\"1\",\"sdk\":\"s\",\"wit\":\"0.1.0\",\"interfaces\":[\"archipel:aaa/authorization@0.1.0\"]}"))"#;
+        assert!(check_text(text).to_string().contains("talk HTTP through wasi:http"));
+    }
+
+    #[test]
+    fn distances_are_right() {
+        for (a, b, expected) in [("", "abc", 3), ("kitten", "sitting", 3), ("same", "same", 0), ("ab", "ba", 2)] {
+            assert_eq!(distance(a, b), expected, "{a} {b}");
+        }
+    }
+}

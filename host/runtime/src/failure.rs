@@ -1,0 +1,147 @@
+//! How a call into a plugin fails, and what the caller is told.
+//!
+//! The caller learns the plugin, the function and the kind of failure; frames and panic text go to the log only.
+
+use std::time::Duration;
+
+use archipel_model::{Applied, Error};
+use wasmtime::{Trap, WasmBacktrace};
+
+use crate::host::CallClass;
+
+/// What a call came to, for figures and supervision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Outcome {
+    /// It answered.
+    Ok,
+    /// It answered with a typed error.
+    Error,
+    /// It trapped.
+    Trap,
+    /// It did not answer in time.
+    Deadline,
+    /// It asked for more memory than it may have, and gave up.
+    Memory,
+    /// It was not called: no slot in time, or quarantined.
+    Refused,
+}
+
+impl Outcome {
+    /// The word for it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Error => "error",
+            Self::Trap => "trap",
+            Self::Deadline => "deadline",
+            Self::Memory => "memory",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// Whether it speaks against the plugin.
+    pub(crate) const fn is_strike(self) -> bool {
+        matches!(self, Self::Trap | Self::Deadline | Self::Memory)
+    }
+}
+
+/// A call that did not answer.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The plugin itself says so, or its answer is unusable.
+    Typed(Error),
+    /// It trapped; what wasmtime says.
+    Trap(String),
+    /// It did not answer in time.
+    Deadline,
+    /// It ran out of memory.
+    Memory(String),
+    /// There was no slot in time.
+    Busy,
+}
+
+impl Failure {
+    /// Sorts an error of wasmtime.
+    pub(crate) fn of(error: &wasmtime::Error, memory_refused: bool) -> Self {
+        let text = frames(error);
+        if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
+            Self::Deadline
+        } else if memory_refused {
+            Self::Memory(text)
+        } else {
+            Self::Trap(text)
+        }
+    }
+
+    /// For figures and supervision.
+    pub(crate) const fn outcome(&self) -> Outcome {
+        match self {
+            Self::Typed(_) => Outcome::Error,
+            Self::Trap(_) => Outcome::Trap,
+            Self::Deadline => Outcome::Deadline,
+            Self::Memory(_) => Outcome::Memory,
+            Self::Busy => Outcome::Refused,
+        }
+    }
+
+    /// What the log gets beside the caller's message.
+    pub(crate) fn detail(&self) -> &str {
+        match self {
+            Self::Trap(text) | Self::Memory(text) => text,
+            _ => "",
+        }
+    }
+
+    /// What the caller gets.
+    pub(crate) fn into_error(self, plugin: &str, function: &str, class: CallClass, deadline: Duration) -> Error {
+        let applied = match class {
+            CallClass::Driver => Applied::Unknown,
+            _ => Applied::No,
+        };
+        let begun = |message: String, code: &'static str| Error::transient(message).code(code).applied(applied);
+        match self {
+            Self::Typed(error) => error,
+            Self::Trap(_) => begun(format!("plugin {plugin} failed in {function}; its log says why"), "plugin-trap"),
+            Self::Deadline => begun(
+                format!("plugin {plugin} did not finish {function} within {} ms", deadline.as_millis()),
+                "plugin-deadline",
+            ),
+            Self::Memory(_) => {
+                begun(format!("plugin {plugin} ran out of memory in {function}; its log says where"), "plugin-memory")
+            }
+            Self::Busy => Error::transient(format!("plugin {plugin} is busy; try again"))
+                .code("plugin-busy")
+                .retry_after(Duration::from_secs(1)),
+        }
+    }
+}
+
+/// Cause and top frames on one line each, demangled; at most 2 KiB.
+fn frames(error: &wasmtime::Error) -> String {
+    let cause = error
+        .downcast_ref::<Trap>()
+        .map_or_else(|| error.root_cause().to_string(), |trap| trap.to_string());
+    let frames = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string).unwrap_or_default();
+    let mut text = cause;
+    for line in frames.lines().skip(1).take(10) {
+        text.push_str("; at ");
+        text.push_str(line.rsplit(" - ").next().unwrap_or(line).trim());
+    }
+    text.chars().filter(|c| !c.is_control()).take(2_000).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_that_fails_may_have_acted_and_an_aaa_plugin_has_not() {
+        let driver = Failure::Trap(String::new()).into_error("p", "compute.request-instance", CallClass::Driver, Duration::ZERO);
+        assert_eq!((driver.applied, driver.code.as_deref()), (Applied::Unknown, Some("plugin-trap")));
+        let aaa = Failure::Deadline.into_error("p", "authorization.is-authorized", CallClass::Aaa, Duration::from_millis(250));
+        assert_eq!(aaa.applied, Applied::No);
+        assert_eq!(aaa.message, "plugin p did not finish authorization.is-authorized within 250 ms");
+        let busy = Failure::Busy.into_error("p", "f", CallClass::Driver, Duration::ZERO);
+        assert_eq!(busy.applied, Applied::No, "it was never called");
+    }
+}

@@ -1,0 +1,67 @@
+//! WebAssembly: engine, catalogue, admission, generations, calls, supervision, AOT cache.
+//!
+//! ```text
+//! file ─ watch ─▶ scan, check ─▶ compile (child process, cache) ─▶ trial ─▶ binding (config, grants) ─▶ generation
+//!                 scan.rs        compile.rs, aot.rs               admission.rs      site.rs, Site::current()
+//! ```
+//! The rest of the system sees plain Rust: [`Runtime::site`] gives the present generation with the traits of
+//! `archipel_model::plugin`, [`Runtime::admin`] what an administrator can do. Nothing outside names wasmtime.
+//!
+//! ```no_run
+//! # async fn start(services: archipel_runtime::Services) -> Result<(), archipel_runtime::StartError> {
+//! use archipel_runtime::{Compiler, Runtime, RuntimeConfig, RuntimeOptions};
+//!
+//! let options = RuntimeOptions {
+//!     compiler: Compiler::Child { exe: std::env::current_exe().unwrap() },
+//!     ..RuntimeOptions::new("/var/lib/archipel/plugins", "/var/lib/archipel/data/aot", [7; 32])
+//! };
+//! let runtime = Runtime::start(RuntimeConfig::default(), services, options).await?;
+//! let generation = runtime.site().current();
+//! # Ok(())
+//! # }
+//! ```
+//! The daemon's hidden subcommand [`CHILD_ARG`] must end in [`compile_child_main`] before it does anything else.
+
+pub mod bench;
+pub mod config;
+pub mod explain;
+pub mod grants;
+pub mod host;
+pub mod limits;
+pub mod manifest;
+pub mod refusal;
+
+mod adapt;
+mod admission;
+mod aot;
+mod away;
+mod call;
+mod catalogue;
+mod compile;
+mod convert;
+mod engine;
+mod exports;
+mod failure;
+mod figures;
+mod folder;
+mod limiter;
+mod machine;
+mod manager;
+mod refresh;
+mod runtime;
+mod scan;
+mod site;
+mod status;
+mod supervise;
+mod warm;
+mod watch;
+
+pub use compile::{CHILD_ARG, Compiler, child_main as compile_child_main};
+pub use config::{AuthorizationConfig, CloudConfig, CloudInterface, IdentityConfig, PluginConfig, RuntimeConfig};
+pub use engine::EngineFacts;
+pub use explain::{Checked, Explanation, check, explain};
+pub use grants::GrantConfig;
+pub use host::{HostCrypto, Services};
+pub use limits::RuntimeLimits;
+pub use refusal::Refusal;
+pub use runtime::{Reconfigured, Reread, Runtime, RuntimeOptions, StartError};

@@ -1,0 +1,77 @@
+//! What all plugins share: the engine, the threads they run on, and the slots of the pool.
+//!
+//! Plugins compute on threads of their own, of lower priority than the API's, so that a loop in a plugin costs other
+//! plugins a millisecond and the API nothing. Slots for AAA are counted apart from those for drivers: a cloud that
+//! hangs cannot close the door.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, Semaphore};
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+use crate::engine::{self, Activity, EngineFacts};
+use crate::host::{CallState, add_to_linker};
+use crate::limits::{RuntimeLimits, to_usize};
+
+/// How much lower than the API's the priority of plugin threads is.
+const NICE: i32 = 5;
+
+/// What all plugins share.
+pub(crate) struct Machine {
+    pub(crate) engine: Engine,
+    pub(crate) linker: Linker<CallState>,
+    pub(crate) facts: EngineFacts,
+    pub(crate) limits: RuntimeLimits,
+    pub(crate) threads: Handle,
+    pub(crate) activity: Activity,
+    pub(crate) aaa_slots: Arc<Semaphore>,
+    pub(crate) driver_slots: Arc<Semaphore>,
+    pub(crate) lifecycle_slots: Arc<Semaphore>,
+    /// A plugin went into quarantine: the manager publishes that.
+    pub(crate) attention: Notify,
+}
+
+impl Machine {
+    /// Builds the engine and its linker and starts the ticker.
+    pub(crate) fn start(limits: &RuntimeLimits, threads: Handle) -> wasmtime::Result<Self> {
+        let (engine, facts) = engine::running(limits)?;
+        let mut linker = Linker::new(&engine);
+        add_to_linker(&mut linker)?;
+        let activity = Activity::default();
+        let semaphore = |slots: u64| Arc::new(Semaphore::new(to_usize(slots).min(Semaphore::MAX_PERMITS)));
+        let machine = Self {
+            engine,
+            linker,
+            facts,
+            limits: limits.clone(),
+            threads,
+            activity: activity.clone(),
+            aaa_slots: semaphore(limits.aaa_slots),
+            driver_slots: semaphore(limits.driver_slots),
+            lifecycle_slots: semaphore(engine::LIFECYCLE_SLOTS),
+            attention: Notify::new(),
+        };
+        engine::start_ticker(&machine.engine, activity)?;
+        Ok(machine)
+    }
+}
+
+/// The threads that plugins run on.
+pub(crate) fn plugin_threads(limits: &RuntimeLimits) -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if limits.plugin_threads > 0 {
+        builder.worker_threads(to_usize(limits.plugin_threads));
+    }
+    builder
+        .thread_name("archipel-plugin")
+        .enable_all()
+        .on_thread_start(|| {
+            // On Linux this is the thread's own priority. Not being allowed to lower it is no reason to stop.
+            if let Err(error) = rustix::process::nice(NICE) {
+                tracing::debug!(%error, "plugin threads keep their priority");
+            }
+        })
+        .build()
+}

@@ -1,0 +1,385 @@
+//! The one task that changes anything: it reads the folder, admits plugins, builds generations and publishes them by
+//! one pointer. Everybody else reads what it published.
+//!
+//! What always holds: a generation is published whole or not at all; a version that fails leaves the older one
+//! serving; a change of configuration is taken whole or refused whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use archipel_model::Error;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::admission::{self, Want};
+use crate::aot::AotCache;
+use crate::call::{Binding, Plugin};
+use crate::catalogue::{Candidate, Catalogue};
+use crate::compile::Compiler;
+use crate::config::RuntimeConfig;
+use crate::folder::PluginFolder;
+use crate::host::Services;
+use crate::machine::Machine;
+use crate::refusal::Refusal;
+use crate::runtime::Reread;
+use crate::site::{self, Admitted};
+use crate::status::Published;
+use crate::watch::Hint;
+
+/// How often the folder is looked at where it cannot be watched, and in any case now and then.
+const POLL: Duration = Duration::from_secs(5);
+
+/// What can be asked of the manager.
+pub(crate) enum Command {
+    /// Read folder and configuration again, and wait for files that are being written.
+    Reload { reply: oneshot::Sender<Result<(), Error>> },
+    /// Take another configuration.
+    Reconfigure { config: Box<RuntimeConfig>, reply: oneshot::Sender<Result<(), Vec<String>>> },
+    /// Switch a plugin off (with a reason) or on again.
+    Hold { name: String, reason: Option<String>, reply: oneshot::Sender<Result<(), Error>> },
+}
+
+/// The manager's own things.
+pub(crate) struct Manager {
+    pub(crate) machine: Arc<Machine>,
+    pub(crate) services: Services,
+    pub(crate) folder: Arc<PluginFolder>,
+    pub(crate) folders_root: PathBuf,
+    pub(crate) cache: AotCache,
+    pub(crate) compiler: Compiler,
+    pub(crate) config: RuntimeConfig,
+    pub(crate) reread: Option<Reread>,
+    pub(crate) published: Arc<Published>,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) bindings: BTreeMap<String, Arc<Binding>>,
+    pub(crate) away: BTreeSet<String>,
+    pub(crate) held: BTreeSet<String>,
+    pub(crate) number: u64,
+}
+
+/// What an attempt at a generation came to.
+struct Attempt {
+    admitted: Admitted,
+    serving: BTreeMap<String, Arc<Plugin>>,
+    refused: BTreeMap<String, Refusal>,
+}
+
+impl Manager {
+    /// Reads the folder for the first time and publishes the first generation.
+    pub(crate) async fn begin(&mut self) {
+        self.settle().await;
+        self.rebuild().await;
+    }
+
+    /// Serves until nobody is left to ask.
+    pub(crate) async fn serve(mut self, mut commands: mpsc::Receiver<Command>, mut hints: mpsc::UnboundedReceiver<Hint>) {
+        let mut again = Instant::now() + POLL;
+        loop {
+            let mut renamed = BTreeSet::new();
+            tokio::select! {
+                command = commands.recv() => match command {
+                    None => return,
+                    Some(command) => {
+                        self.obey(command).await;
+                        continue;
+                    }
+                },
+                hint = hints.recv() => match hint {
+                    // The watcher is gone; the timer goes on.
+                    None => tokio::time::sleep_until(again.into()).await,
+                    Some(hint) => renamed.extend(hint),
+                },
+                () = self.machine.attention.notified() => {
+                    self.publish_again();
+                    continue;
+                }
+                () = tokio::time::sleep_until(again.into()) => {}
+            }
+            while let Ok(hint) = hints.try_recv() {
+                renamed.extend(hint);
+            }
+            let (changed, next) = self.scan(&renamed).await;
+            if changed {
+                self.rebuild().await;
+            } else if self.held_now() != self.held {
+                // A quarantine ended: health should say so.
+                self.publish_again();
+            }
+            again = next.unwrap_or_else(|| Instant::now() + POLL).min(Instant::now() + POLL);
+        }
+    }
+
+    /// Plugins that are quarantined now.
+    fn held_now(&self) -> BTreeSet<String> {
+        let now = Instant::now();
+        let held = self.bindings.values().filter(|binding| binding.plugin.supervisor.quarantine(now).is_some());
+        held.map(|binding| binding.plugin.name.clone()).collect()
+    }
+
+    async fn obey(&mut self, command: Command) {
+        match command {
+            Command::Reload { reply } => {
+                let taken = match self.reread.as_ref().map(|reread| reread()) {
+                    None => Ok(()),
+                    Some(Ok(config)) => self.reconfigure(config).await,
+                    Some(Err(reason)) => Err(vec![reason]),
+                };
+                if self.settle().await {
+                    self.rebuild().await;
+                }
+                // Nobody waiting any more is nothing to do about.
+                let _ = reply.send(taken.map_err(|problems| Error::invalid(problems.join("\n")).code("bad-configuration")));
+            }
+            Command::Reconfigure { config, reply } => {
+                let _ = reply.send(self.reconfigure(*config).await);
+            }
+            Command::Hold { name, reason, reply } => {
+                let _ = reply.send(self.hold(&name, reason));
+            }
+        }
+    }
+
+    fn hold(&mut self, name: &str, reason: Option<String>) -> Result<(), Error> {
+        let unknown = || Error::not_found(format!("there is no plugin {name:?}; see the list of plugins"));
+        let entry = self.catalogue.entries.get_mut(name).ok_or_else(unknown)?;
+        let candidate = match &entry.candidate {
+            Candidate::Ready(plugin) => Some(plugin),
+            _ => None,
+        };
+        let plugin = entry.serving.as_ref().or(candidate).ok_or_else(|| {
+            Error::conflict(format!("plugin {name} does not serve; there is nothing to switch"))
+        })?;
+        match reason {
+            Some(reason) => plugin.supervisor.hold(&reason),
+            None => plugin.supervisor.release(),
+        }
+        entry.since = self.services.clock.now();
+        for binding in self.bindings.values().filter(|binding| binding.plugin.name == name) {
+            binding.warm.clear();
+        }
+        self.publish_again();
+        Ok(())
+    }
+
+    /// Looks at the folder until no file is being written, at most some seconds; says whether anything changed.
+    async fn settle(&mut self) -> bool {
+        let most = Instant::now() + Duration::from_secs(5);
+        let mut changed = false;
+        loop {
+            let (news, next) = self.scan(&BTreeSet::new()).await;
+            changed |= news;
+            match next {
+                Some(next) if self.catalogue.is_waiting() && next < most => tokio::time::sleep_until(next.into()).await,
+                _ => return changed,
+            }
+        }
+    }
+
+    /// One look at the folder; reads what is finished. Says whether anything changed, and when to look again.
+    async fn scan(&mut self, renamed: &BTreeSet<String>) -> (bool, Option<Instant>) {
+        let seen = match self.folder.list() {
+            Ok(seen) => seen,
+            Err(error) => {
+                tracing::error!(folder = %self.folder.path().display(), %error, "cannot read the plugins' folder; what serves goes on");
+                return (false, None);
+            }
+        };
+        let settle = Duration::from_millis(self.machine.limits.settle_ms);
+        let todo = self.catalogue.look(&seen, renamed, settle, Instant::now(), self.services.clock.now());
+        let mut changed = todo.changed;
+        for name in todo.read {
+            changed |= self.read(&name).await;
+        }
+        (changed, todo.again)
+    }
+
+    /// Reads one file and makes of it what can be made; says whether that is news.
+    async fn read(&mut self, name: &str) -> bool {
+        let now = self.services.clock.now();
+        let (folder, limits, of) = (Arc::clone(&self.folder), self.machine.limits.clone(), name.to_owned());
+        let read = tokio::task::spawn_blocking(move || folder.read(&of, &limits)).await;
+        let (bytes, stamp) = match read.unwrap_or_else(|error| Err(Refusal::Unreadable(error.to_string()))) {
+            Ok(read) => read,
+            Err(refusal) => return self.catalogue.note(name, None, Candidate::Refused { refusal, digest: None }, now),
+        };
+        let digest = crate::explain::digest(&bytes);
+        if let Some(entry) = self.catalogue.entries.get(name)
+            && let Candidate::Ready(known) = &entry.candidate
+            && known.digest == digest
+        {
+            let same = Candidate::Ready(Arc::clone(known));
+            return self.catalogue.note(name, Some(stamp), same, now);
+        }
+        let figures = self.catalogue.entries.get(name).map(|entry| Arc::clone(&entry.figures)).unwrap_or_default();
+        let started = Instant::now();
+        let loaded = admission::load(&self.machine, &self.cache, &self.compiler, name, bytes, figures).await;
+        let candidate = match loaded {
+            Ok(plugin) => {
+                tracing::info!(plugin = name, %digest, cached = plugin.from_cache, took_ms = started.elapsed().as_millis(), "a plugin was read");
+                Candidate::Ready(Arc::new(plugin))
+            }
+            Err(refusal) => {
+                tracing::warn!(plugin = name, %digest, %refusal, "a plugin was refused");
+                Candidate::Refused { refusal, digest: Some(digest) }
+            }
+        };
+        self.catalogue.note(name, Some(stamp), candidate, now)
+    }
+
+    /// Takes another configuration, whole or not at all.
+    async fn reconfigure(&mut self, config: RuntimeConfig) -> Result<(), Vec<String>> {
+        config.check()?;
+        if config == self.config {
+            return Ok(());
+        }
+        let attempt = self.attempt(&config).await;
+        // What could not serve before need not serve now; anything else is a reason to keep the old.
+        let problems: Vec<String> = attempt
+            .admitted
+            .iter()
+            .filter(|(name, _)| !self.away.contains(*name))
+            .filter_map(|(_, admitted)| admitted.as_ref().err().cloned())
+            .collect();
+        let newly: BTreeSet<String> = problems.into_iter().collect();
+        if !newly.is_empty() {
+            return Err(newly.into_iter().collect());
+        }
+        self.config = config;
+        self.publish(attempt);
+        Ok(())
+    }
+
+    async fn rebuild(&mut self) {
+        let config = self.config.clone();
+        let attempt = self.attempt(&config).await;
+        self.publish(attempt);
+    }
+
+    /// Admits every place of a configuration. Per plugin either the newest version serves everywhere, or the older one.
+    async fn attempt(&self, config: &RuntimeConfig) -> Attempt {
+        let mut by_plugin: BTreeMap<String, Vec<Want>> = BTreeMap::new();
+        for want in site::wants(config) {
+            by_plugin.entry(want.plugin.clone()).or_default().push(want);
+        }
+        let mut attempt = Attempt { admitted: BTreeMap::new(), serving: BTreeMap::new(), refused: BTreeMap::new() };
+        for (name, wants) in by_plugin {
+            self.attempt_plugin(config, &name, &wants, &mut attempt).await;
+        }
+        attempt
+    }
+
+    async fn attempt_plugin(&self, config: &RuntimeConfig, name: &str, wants: &[Want], attempt: &mut Attempt) {
+        let Some(entry) = self.catalogue.entries.get(name) else {
+            let reason = format!("there is no file {name}.wasm in {}", self.folder.path().display());
+            attempt.admitted.extend(wants.iter().map(|want| (want.binding.clone(), Err(reason.clone()))));
+            return;
+        };
+        let newest = match &entry.candidate {
+            Candidate::Ready(plugin) => Some(plugin),
+            _ => None,
+        };
+        let older = entry.serving.as_ref().filter(|older| newest.is_none_or(|newest| newest.digest != older.digest));
+        let grant = config.grants.get(name).cloned().unwrap_or_default();
+        let mut last: Option<Refusal> = match &entry.candidate {
+            Candidate::Refused { refusal, .. } => Some(refusal.clone()),
+            _ => None,
+        };
+        let mut first: Option<Refusal> = last.clone();
+        for version in newest.into_iter().chain(older) {
+            match self.admit_all(wants, version, &grant).await {
+                Ok(bindings) => {
+                    attempt.admitted.extend(bindings.into_iter().map(|(name, binding)| (name, Ok(binding))));
+                    attempt.serving.insert(name.to_owned(), Arc::clone(version));
+                    if let Some(refusal) = first {
+                        attempt.refused.insert(name.to_owned(), refusal);
+                    }
+                    return;
+                }
+                Err(refusal) => {
+                    tracing::warn!(plugin = name, digest = %version.digest, %refusal, "a version cannot serve");
+                    first.get_or_insert_with(|| refusal.clone());
+                    last = Some(refusal);
+                }
+            }
+        }
+        let reason = first.as_ref().or(last.as_ref()).map_or_else(|| "the file is not finished".to_owned(), ToString::to_string);
+        attempt.admitted.extend(wants.iter().map(|want| (want.binding.clone(), Err(format!("{name}: {reason}")))));
+        if let Some(refusal) = first {
+            attempt.refused.insert(name.to_owned(), refusal);
+        }
+    }
+
+    async fn admit_all(
+        &self,
+        wants: &[Want],
+        version: &Arc<Plugin>,
+        grant: &crate::grants::GrantConfig,
+    ) -> Result<Vec<(String, Arc<Binding>)>, Refusal> {
+        let mut bindings = Vec::with_capacity(wants.len());
+        for want in wants {
+            let previous = self.bindings.get(&want.binding);
+            let binding =
+                admission::admit(&self.machine, &self.services, &self.folders_root, want, version, grant, previous).await?;
+            bindings.push((want.binding.clone(), binding));
+        }
+        Ok(bindings)
+    }
+
+    /// Swaps the pointer. Calls in flight end on the bindings they hold.
+    fn publish(&mut self, attempt: Attempt) {
+        let now = self.services.clock.now();
+        for (name, entry) in &mut self.catalogue.entries {
+            let serving = attempt.serving.get(name).cloned();
+            let swapped = serving.as_ref().map(|plugin| &plugin.digest) != entry.serving.as_ref().map(|plugin| &plugin.digest);
+            if swapped {
+                entry.since = now;
+            }
+            entry.serving = serving;
+            entry.refused = attempt.refused.get(name).cloned();
+        }
+        let bindings: BTreeMap<String, Arc<Binding>> = attempt
+            .admitted
+            .iter()
+            .filter_map(|(name, admitted)| Some((name.clone(), Arc::clone(admitted.as_ref().ok()?))))
+            .collect();
+        self.away = attempt.admitted.iter().filter(|(_, admitted)| admitted.is_err()).map(|(name, _)| name.clone()).collect();
+        self.number = self.number.saturating_add(1);
+        let generation = site::generation(self.number, &self.services.site, &self.config, &attempt.admitted);
+        for reason in &generation.aaa_away {
+            tracing::warn!(reason, "AAA is closed");
+        }
+        self.published.generation(generation);
+        let old = std::mem::replace(&mut self.bindings, bindings);
+        for (name, binding) in &self.bindings {
+            if !old.get(name).is_some_and(|known| Arc::ptr_eq(known, binding)) {
+                crate::refresh::start(binding);
+            }
+        }
+        for (name, binding) in old {
+            if !self.bindings.get(&name).is_some_and(|known| Arc::ptr_eq(known, &binding)) {
+                binding.warm.close();
+            }
+        }
+        self.held = self.held_now();
+        self.published.statuses(&self.catalogue, &self.config);
+    }
+
+    /// The same bindings in a new generation: caches keyed by its number are emptied, quarantine is seen.
+    fn publish_again(&mut self) {
+        let mut admitted: Admitted =
+            self.bindings.iter().map(|(name, binding)| (name.clone(), Ok(Arc::clone(binding)))).collect();
+        for want in site::wants(&self.config) {
+            let refusal = self.catalogue.entries.get(&want.plugin).and_then(|entry| match (&entry.refused, &entry.candidate) {
+                (Some(refusal), _) | (None, Candidate::Refused { refusal, .. }) => Some(refusal.to_string()),
+                _ => None,
+            });
+            let reason = refusal.unwrap_or_else(|| format!("there is no file {}.wasm", want.plugin));
+            admitted.entry(want.binding).or_insert(Err(reason));
+        }
+        self.held = self.held_now();
+        self.number = self.number.saturating_add(1);
+        self.published.generation(site::generation(self.number, &self.services.site, &self.config, &admitted));
+        self.published.statuses(&self.catalogue, &self.config);
+    }
+}

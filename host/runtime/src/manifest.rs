@@ -1,0 +1,125 @@
+//! What a plugin says of itself: JSON in the custom section `archipel:manifest`, read before anything is compiled.
+//!
+//! The SDK's `export!` writes it. It is a request, not a right: what the administrator grants is in
+//! [`grants`](crate::grants).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use archipel_model::plugin::{CreateBehaviour, DriverDescriptor};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::grants::Requested;
+
+/// Name of the custom section.
+pub const SECTION: &str = "archipel:manifest";
+
+/// The version of `wit/` that this host speaks.
+pub const WIT_VERSION: &str = "0.1.0";
+
+/// A plugin's manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The package's name; the file's name is what the site file uses.
+    pub name: String,
+    /// The package's version.
+    pub version: String,
+    /// What made it, e.g. `archipel-sdk 0.1.0`.
+    pub sdk: String,
+    /// The version of the WIT contract.
+    pub wit: String,
+    /// Interfaces it exports, e.g. `archipel:aaa/authorization@0.1.0`.
+    pub interfaces: Vec<String>,
+    /// What it asks for.
+    #[serde(default)]
+    pub capabilities: Requested,
+    /// JSON Schema of its configuration; none = it takes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_schema: Option<Map<String, Value>>,
+    /// How each kind is created, by kind.
+    #[serde(default)]
+    pub drivers: BTreeMap<String, Driven>,
+}
+
+/// How creates of one kind behave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Driven {
+    /// What a second create of the same order does.
+    pub create: CreateBehaviour,
+    /// After so many ms a create of unknown outcome is visible, or never was.
+    pub settle_ms: u64,
+    /// Power actions it knows.
+    #[serde(default)]
+    pub actions: Vec<String>,
+}
+
+impl Driven {
+    /// As the scheduler wants it.
+    pub fn descriptor(&self) -> DriverDescriptor {
+        DriverDescriptor {
+            create: self.create,
+            settle: Duration::from_millis(self.settle_ms),
+            actions: self.actions.clone(),
+        }
+    }
+}
+
+/// Reads a manifest and checks what serde cannot.
+///
+/// # Errors
+/// What is wrong, with its path.
+pub fn parse(bytes: &[u8]) -> Result<Manifest, String> {
+    let manifest: Manifest = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if manifest.wit != WIT_VERSION {
+        return Err(format!(
+            "wit: this host speaks {WIT_VERSION}, the plugin {:?}; build it with the SDK of this release",
+            manifest.wit
+        ));
+    }
+    for (index, host) in manifest.capabilities.hosts.iter().enumerate() {
+        let problem = match (&host.origin, &host.config, &host.discovered) {
+            (Some(_), None, None) | (None, None, Some(_)) => None,
+            (None, Some(pointer), None) if pointer.starts_with('/') => None,
+            (None, Some(_), None) => Some("config: write a JSON pointer such as \"/auth_url\""),
+            _ => Some("name one of origin, config and discovered"),
+        };
+        if let Some(problem) = problem {
+            return Err(format!("capabilities.hosts[{index}]: {problem}"));
+        }
+    }
+    for kind in manifest.drivers.keys() {
+        if kind.parse::<archipel_model::order::Kind>().is_err() {
+            return Err(format!("drivers: unknown kind {kind:?}"));
+        }
+    }
+    Ok(manifest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = r#"{"name":"a","version":"1.0.0","sdk":"s","wit":"0.1.0","interfaces":["archipel:cloud/compute@0.1.0"],
+        "capabilities":{"hosts":[{"config":"/url","reason":"r"}]},"drivers":{"compute":{"create":"searchable","settle_ms":5000}}}"#;
+
+    #[test]
+    fn what_the_sdk_writes_is_read() {
+        let manifest = parse(SMALL.as_bytes()).unwrap();
+        assert_eq!(manifest.drivers["compute"].descriptor().settle, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn what_the_host_does_not_know_is_refused_with_its_path() {
+        let unknown = SMALL.replace("\"sdk\"", "\"skd\"");
+        assert!(parse(unknown.as_bytes()).unwrap_err().contains("skd"));
+        let other = SMALL.replace("\"wit\":\"0.1.0\"", "\"wit\":\"0.9.0\"");
+        assert!(parse(other.as_bytes()).unwrap_err().starts_with("wit: this host speaks 0.1.0"));
+        let host = SMALL.replace("/url", "url");
+        assert!(parse(host.as_bytes()).unwrap_err().contains("capabilities.hosts[0]: config"));
+        let kind = SMALL.replace("{\"compute\":{\"create\"", "{\"computer\":{\"create\"");
+        assert!(parse(kind.as_bytes()).unwrap_err().contains("computer"));
+    }
+}

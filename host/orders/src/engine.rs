@@ -1,17 +1,30 @@
-//! [`Orders`]: the room's door.
+//! [`Orders`]: the room's door. Reads are here; each thing that writes has its own file.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use archipel_model::order::{Kind, Order};
+use archipel_model::order::{Kind, Order, State};
+use archipel_model::plugin::{Context, Operation};
 use archipel_model::site::{CloudBinding, Site};
-use archipel_model::{Clock, Error, LocalToken, OrderId};
-use tokio_util::sync::CancellationToken;
+use archipel_model::{Clock, CloudName, Error, ErrorKind, LocalToken, OrderId};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
-use crate::figures::OrderFigures;
+use crate::draft::{Draft, Prepared};
+use crate::figures::Tally;
+use crate::observe::{can_be_looked_at, is_away};
+use crate::queue::Queue;
 use crate::request::{Requester, WaitFor};
-use crate::settings::OrdersConfig;
-use crate::store::{OrderPage, OrderQuery, OrderStore, Visible};
+use crate::settings::{LimitRule, OrdersConfig, Settings};
+use crate::step::{Memory, Step, Trouble};
+use crate::store::{Claim, OrderPage, OrderQuery, OrderStore, Visible, WriteError};
+use crate::table::Why;
+use crate::tokens::{Tokens, within};
+
+/// A write that meets others' writes is decided anew so often, then given back to the caller.
+pub(crate) const TRIES: usize = 32;
 
 /// The engine of orders of one site.
 pub struct Orders {
@@ -19,6 +32,13 @@ pub struct Orders {
     pub(crate) store: Arc<dyn OrderStore>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: OrdersConfig,
+    pub(crate) limits: RwLock<Arc<[LimitRule]>>,
+    pub(crate) tokens: Tokens,
+    pub(crate) tally: Tally,
+    pub(crate) woken: Notify,
+    /// The newest event that was followed.
+    pub(crate) followed: AtomicU64,
+    queues: Mutex<BTreeMap<CloudName, Arc<Queue>>>,
 }
 
 impl Orders {
@@ -29,7 +49,28 @@ impl Orders {
         clock: Arc<dyn Clock>,
         config: OrdersConfig,
     ) -> Arc<Self> {
-        Arc::new(Self { site, store, clock, config })
+        Arc::new(Self {
+            site,
+            store,
+            tokens: Tokens::new(clock.clone(), &config.settings),
+            clock,
+            limits: RwLock::new(config.limits.clone().into()),
+            config,
+            tally: Tally::default(),
+            woken: Notify::new(),
+            followed: AtomicU64::new(0),
+            queues: Mutex::default(),
+        })
+    }
+
+    /// Other limits from now on; what is accepted already stays.
+    pub fn set_limits(&self, limits: Vec<LimitRule>) {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = limits.into();
+    }
+
+    /// The store, for what needs no engine (events, idempotency records, usage).
+    pub fn store(&self) -> &Arc<dyn OrderStore> {
+        &self.store
     }
 
     /// The order, if it is visible and (where a kind is given) of that kind.
@@ -37,15 +78,9 @@ impl Orders {
     /// # Errors
     /// `not-found`, the same for unknown, not visible and another kind; `transient` when the store cannot read.
     pub async fn get(&self, visible: &Visible, id: OrderId, kind: Option<Kind>) -> Result<Order, Error> {
-        match self.store.get(id).await? {
-            Some(order)
-                if visible.covers(&order.owner(), order.group.as_deref())
-                    && kind.is_none_or(|kind| kind == order.kind) =>
-            {
-                Ok(order)
-            }
-            _ => Err(Error::not_found("there is no such order")),
-        }
+        let order = self.existing(id).await?;
+        let seen = visible.covers(&order.owner(), order.group.as_deref());
+        if seen && kind.is_none_or(|kind| kind == order.kind) { Ok(order) } else { Err(no_such_order()) }
     }
 
     /// One page of orders.
@@ -56,12 +91,46 @@ impl Orders {
         self.store.list(query).await
     }
 
-    /// Asks the cloud now and writes what it answers.
+    /// Asks the cloud now and writes what it answers. Where a look says nothing (nothing was made yet, or it is being deleted)
+    /// the order is returned as it stands and its queue is told.
     ///
     /// # Errors
     /// `not-found`; `transient` when the cloud or the store is away.
     pub async fn refresh(&self, id: OrderId) -> Result<Order, Error> {
-        self.store.get(id).await?.ok_or_else(|| Error::not_found("there is no such order"))
+        for _ in 0..TRIES {
+            let order = self.existing(id).await?;
+            if !can_be_looked_at(&order) {
+                if let Some(queue) = self.queue(&order.cloud) {
+                    queue.nudge(id);
+                }
+                return Ok(order);
+            }
+            let mut memory = Memory::default();
+            let generation = self.site.current();
+            let mut step = Step { orders: self, claim: None, generation, memory: &mut memory };
+            match step.look(&order).await {
+                Ok(Ok(_)) => {
+                    let mut order = self.existing(id).await?;
+                    let now = self.clock.now();
+                    if let Some(instance) = &mut order.instance {
+                        instance.observed_at = Some(now);
+                    }
+                    return Ok(order);
+                }
+                Ok(Err(failure)) => {
+                    let _ = step.away(&order, &failure).await;
+                    let error = failure.error().clone();
+                    return Err(if is_away(&error) {
+                        error
+                    } else {
+                        Error { kind: ErrorKind::Transient, ..error }
+                    });
+                }
+                Err(Trouble::Stale) => {}
+                Err(trouble) => return Err(trouble.into_error()),
+            }
+        }
+        Err(Trouble::Stale.into_error())
     }
 
     /// Waits until the order is as wanted, or the time is up: then it is returned as it stands.
@@ -69,8 +138,25 @@ impl Orders {
     /// # Errors
     /// `not-found`; `transient` when the store cannot read.
     pub async fn wait(&self, id: OrderId, until: WaitFor, timeout: Duration) -> Result<Order, Error> {
-        let _ = (until, timeout);
-        self.store.get(id).await?.ok_or_else(|| Error::not_found("there is no such order"))
+        let end = Instant::now() + timeout;
+        let mut events = self.store.watch_events();
+        loop {
+            events.borrow_and_update();
+            let order = self.existing(id).await?;
+            let reached = match until {
+                WaitFor::Settled => order.state.is_settled(),
+                WaitFor::ChangedSince(version) => order.version != version,
+            };
+            if reached || Instant::now() >= end {
+                return Ok(order);
+            }
+            // Every event of the store wakes every wait: the pause bounds the reads of many waits under load.
+            let changed = async {
+                let _ = events.changed().await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            };
+            let _ = tokio::time::timeout_at(end, changed).await;
+        }
     }
 
     /// The caller's local token for a cloud, for reads that belong to no order (specs, images, networks, quota).
@@ -78,25 +164,84 @@ impl Orders {
     /// # Errors
     /// What the mapper answers.
     pub async fn cloud_token(&self, who: &Requester, cloud: &CloudBinding) -> Result<LocalToken, Error> {
-        let _ = (who, cloud);
-        Err(Error::internal("not built yet"))
+        let context = Context {
+            request_id: who.request_id.clone(),
+            now: self.clock.now(),
+            operation: Operation::Read,
+            this_site: self.config.site.clone(),
+            requesting_site: None,
+            client_address: who.client_address.clone(),
+            group: who.group.clone(),
+        };
+        let limit = Settings::ms(self.config.settings.call_timeout_ms);
+        let account = within(limit, cloud.mapper.map_user(&who.user, cloud.name.as_str(), &context)).await?;
+        self.tokens.get(cloud, &account, &context, who.session.as_ref()).await
     }
 
-    /// The store, for what needs no engine (events, idempotency records, usage).
-    pub fn store(&self) -> &Arc<dyn OrderStore> {
-        &self.store
+    pub(crate) async fn existing(&self, id: OrderId) -> Result<Order, Error> {
+        self.store.get(id).await?.ok_or_else(no_such_order)
     }
 
-    /// Figures for `/metrics`.
-    pub fn figures(&self) -> OrderFigures {
-        OrderFigures::default()
+    pub(crate) fn queues(&self) -> MutexGuard<'_, BTreeMap<CloudName, Arc<Queue>>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the scheduler that the configuration or a cloud changed.
-    pub fn wake(&self) {}
-
-    /// The scheduler: works on due orders until `stop`, and returns after what was in flight is written.
-    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        stop.cancelled().await;
+    /// Writes a draft; returns the order as it is stored then.
+    pub(crate) async fn write(
+        &self,
+        draft: Draft,
+        claim: Option<&Claim>,
+        only_without_dependants: bool,
+    ) -> Result<Order, Trouble> {
+        let entered: Vec<State> = draft.entered().collect();
+        let duplicates = draft.duplicates();
+        let change = match draft.prepare(claim, only_without_dependants) {
+            Prepared::Nothing(order) => return Ok(order),
+            Prepared::Commit(change) => change,
+        };
+        let order = change.order.clone();
+        match self.store.change(change).await {
+            Ok(()) => {
+                let mut figures = self.tally.count();
+                for state in entered {
+                    *figures.transitions.entry(state).or_default() += 1;
+                }
+                figures.duplicates_removed += u64::try_from(duplicates).unwrap_or(0);
+                Ok(order)
+            }
+            Err(WriteError::Stale) => Err(Trouble::Stale),
+            Err(WriteError::Fenced) => Err(Trouble::Fenced),
+            Err(WriteError::Refused(error)) => Err(match error.kind {
+                ErrorKind::Transient | ErrorKind::Internal => Trouble::Store(error),
+                _ => Trouble::Refused(error),
+            }),
+        }
     }
+
+    /// Puts an order into closing, whatever is written meanwhile. `None`: it is closing, closed or gone already.
+    pub(crate) async fn begin_closing(
+        &self,
+        id: OrderId,
+        why: Why,
+        claim: Option<&Claim>,
+    ) -> Result<Option<Order>, Trouble> {
+        for _ in 0..TRIES {
+            let Some(order) = self.store.get(id).await.map_err(Trouble::Store)? else { return Ok(None) };
+            if matches!(order.state, State::Closing | State::Closed) {
+                return Ok(None);
+            }
+            let draft =
+                Draft::of(&order, self.clock.now()).go(State::Closing, why).map_err(Trouble::Defect)?;
+            match self.write(draft, claim, false).await {
+                Err(Trouble::Stale) => {}
+                written => return written.map(Some),
+            }
+        }
+        Err(Trouble::Stale)
+    }
+}
+
+/// The same for unknown, not yours, and another kind.
+pub(crate) fn no_such_order() -> Error {
+    Error::not_found("there is no such order")
 }

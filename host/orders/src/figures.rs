@@ -1,6 +1,7 @@
-//! Figures for `/metrics`: read without asking the store.
+//! Figures for `/metrics`: counted here, read without asking the store.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use archipel_model::CloudName;
 use archipel_model::order::State;
@@ -19,7 +20,7 @@ pub struct QueueFigures {
     pub in_flight: usize,
     /// How late the next due order is.
     pub lag_ms: u64,
-    /// Calls to the cloud's plugins that ended well.
+    /// Calls to the cloud's drivers that ended well.
     pub calls_ok: u64,
     /// Calls that failed.
     pub calls_failed: u64,
@@ -44,4 +45,30 @@ pub struct OrderFigures {
     pub duplicates_removed: u64,
     /// Local tokens that the mapper was asked for.
     pub tokens_made: u64,
+}
+
+/// The counters behind them.
+#[derive(Debug, Default)]
+pub(crate) struct Tally(Mutex<OrderFigures>);
+
+impl Tally {
+    pub(crate) fn count(&self) -> MutexGuard<'_, OrderFigures> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn call(&self, cloud: &CloudName, well: bool) {
+        let mut figures = self.count();
+        if !figures.queues.contains_key(cloud) {
+            figures.queues.insert(cloud.clone(), QueueFigures::default());
+        }
+        if let Some(queue) = figures.queues.get_mut(cloud) {
+            if well {
+                queue.calls_ok += 1;
+                queue.failures_in_a_row = 0;
+            } else {
+                queue.calls_failed += 1;
+                queue.failures_in_a_row += 1;
+            }
+        }
+    }
 }

@@ -3,17 +3,42 @@
 //! [`Orders`] is the room's door: `api` calls its methods, `daemon` runs [`Orders::run`]. Inside, data flows one way:
 //! a request becomes one durable commit ([`store::OrderStore`]), the commit's event wakes the cloud's queue, a step of
 //! that order asks the mapper and the driver, and what they answer becomes the next commit. Every commit is built by
-//! [`draft`], which knows the one [`table`] of transitions and writes no other.
+//! `draft`, which knows the one [`table`] of transitions and writes no other.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `create`, `resolve`, `validate`, `limits` | accepting orders |
+//! | `patch`, `delete`, `engine` | the other requests |
+//! | `table`, `draft` | what may be written |
+//! | `scheduler`, `queue`, `due`, `pace` | when an order is worked on |
+//! | `step`, `obtain`, `adopt`, `observe`, `close` | what is done then, by state |
+//! | `reach`, `tokens` | calls to mappers and drivers |
 
+mod adopt;
 pub mod amounts;
+mod close;
 mod create;
 mod delete;
+mod draft;
+mod due;
 pub mod engine;
 pub mod figures;
+mod limits;
+mod observe;
+mod obtain;
+mod pace;
 mod patch;
+mod queue;
+mod reach;
 pub mod request;
+mod resolve;
+mod scheduler;
 pub mod settings;
+mod step;
 pub mod store;
+pub mod table;
+mod tokens;
+mod validate;
 
 pub use engine::Orders;
 pub use figures::{OrderFigures, QueueFigures};

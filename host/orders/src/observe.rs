@@ -1,0 +1,241 @@
+//! Looks at an instance that the cloud made: ready, broken, gone, or what its user did to it with the cloud's own tools.
+//!
+//! A healthy instance that did not change costs no write. A look that fails says nothing about the instance: the condition is
+//! set, the state stays. Gone is believed after two looks at least `settle` apart.
+
+use archipel_model::order::{Instance, Order, State, Status};
+use archipel_model::plugin::{InstanceView, Observed, Operation};
+use archipel_model::{Error, ErrorKind, Timestamp};
+
+use crate::reach::{Failure, Reach};
+use crate::settings::Settings;
+use crate::step::{self, Next, Step, Trouble};
+use crate::table::Why;
+
+impl Step<'_> {
+    /// Every state between `spawning` and `closing`.
+    pub(crate) async fn observe(&mut self, order: &Order) -> Result<Next, Trouble> {
+        match self.look(order).await? {
+            Ok(next) => Ok(next),
+            Err(failure) => {
+                if order.state == State::Spawning && self.deadline_passed(order) {
+                    let draft = self
+                        .draft(order)
+                        .unreachable(failure.scope(), failure.reason())
+                        .go(State::FailedAfterRequest, Why::DeadlinePassed)
+                        .map_err(Trouble::Defect)?;
+                    self.write(draft.fault(&step::deadline_error(), None)).await?;
+                    return Ok(Next::NOW);
+                }
+                self.away(order, &failure).await
+            }
+        }
+    }
+
+    /// One look, written. The inner error: it could not be had.
+    pub(crate) async fn look(&mut self, order: &Order) -> Result<Result<Next, Failure>, Trouble> {
+        let Some(instance) = &order.instance else {
+            let error = Error::internal("an order past selected has no instance; report this defect");
+            return Err(Trouble::Defect(error));
+        };
+        let reach = match self.reach(order, Operation::Read).await {
+            Ok(reach) => reach,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let observed = match reach.get(&instance.id, &instance.driver_state).await {
+            Ok(observed) => observed,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        self.memory.failures = 0;
+        match observed {
+            Observed::Present(view) => self.present(order, &view).await.map(Ok),
+            Observed::Gone => self.missing(order, &reach).await.map(Ok),
+        }
+    }
+
+    async fn present(&mut self, order: &Order, view: &InstanceView) -> Result<Next, Trouble> {
+        let now = self.now();
+        let mut draft = self.draft(order).reached().edit(|order| {
+            order.missing_since = None;
+            see(order, view, now);
+        });
+        for (to, why) in moves(order.state, view.status) {
+            draft = draft.go(*to, *why).map_err(Trouble::Defect)?;
+        }
+        draft = match draft.order().state {
+            State::FailedAfterRequest if order.state != State::FailedAfterRequest => {
+                let words =
+                    view.fault.as_deref().filter(|words| !words.is_empty()).unwrap_or(&view.cloud_state);
+                draft.fault(
+                    &Error::permanent(format!("the cloud says: {words}")).code("instance-failed"),
+                    None,
+                )
+            }
+            State::Spawning if self.deadline_passed(order) => draft
+                .go(State::FailedAfterRequest, Why::DeadlinePassed)
+                .map_err(Trouble::Defect)?
+                .fault(&step::deadline_error(), None),
+            state if state != order.state && state.satisfies_dependants() => {
+                draft.edit(|order| order.fault = None)
+            }
+            _ => draft,
+        };
+        let written = self.write(draft).await?;
+        let changes = matches!(view.status, Status::Creating | Status::Busy | Status::Unknown)
+            || !written.state.is_settled();
+        if written.version != order.version {
+            self.memory.quiet = 0;
+        }
+        Ok(if changes && written.state != State::FailedAfterRequest {
+            self.look_again(view.poll_after)
+        } else {
+            self.look_steadily()
+        })
+    }
+
+    async fn missing(&mut self, order: &Order, reach: &Reach<'_>) -> Result<Next, Trouble> {
+        let now = self.now();
+        let settle = reach.describe().settle;
+        let draft = self.draft(order).reached();
+        if order.state == State::FailedAfterRequest {
+            self.write(draft).await?;
+            return Ok(self.slowly());
+        }
+        let young = order.requested_at.is_some_and(|asked| now < asked.plus(settle));
+        if young {
+            self.write(draft).await?;
+            return Ok(self.look_again(None));
+        }
+        match order.missing_since {
+            Some(since) if now >= since.plus(settle) => {
+                let error =
+                    Error::permanent("the instance is gone from the cloud; delete this order and order anew");
+                let draft = draft.go(State::FailedAfterRequest, Why::Vanished).map_err(Trouble::Defect)?;
+                self.write(draft.fault(&error.code("instance-gone"), None)).await?;
+                Ok(self.slowly())
+            }
+            Some(since) => {
+                self.write(draft).await?;
+                Ok(Next::after(since.plus(settle).since(now)))
+            }
+            None => {
+                self.write(draft.edit(|order| order.missing_since = Some(now))).await?;
+                Ok(Next::after(settle.max(Settings::ms(self.settings().poll_least_ms))))
+            }
+        }
+    }
+}
+
+/// The transitions that a look calls for, in order.
+fn moves(state: State, status: Status) -> &'static [(State, Why)] {
+    use State::{
+        FailedAfterRequest, Fulfilled, Hibernated, Hibernating, Paused, Pausing, Resuming, Spawning, Stopped,
+        Stopping,
+    };
+    match (state, status) {
+        (FailedAfterRequest, Status::Failed) => &[],
+        (_, Status::Failed) => &[(FailedAfterRequest, Why::Broke)],
+        (_, Status::Creating | Status::Busy | Status::Unknown) => &[],
+
+        (Spawning, Status::Ready) => &[(Fulfilled, Why::Ready)],
+        (Spawning, Status::Paused) => &[(Fulfilled, Why::Ready), (Paused, Why::Found)],
+        (Spawning, Status::Stopped) => &[(Fulfilled, Why::Ready), (Stopped, Why::Found)],
+        (Spawning, Status::Hibernated) => &[(Fulfilled, Why::Ready), (Hibernated, Why::Found)],
+
+        (FailedAfterRequest, Status::Ready) => &[(Fulfilled, Why::HealthyAgain)],
+        (FailedAfterRequest, Status::Paused) => &[(Fulfilled, Why::HealthyAgain), (Paused, Why::Found)],
+        (FailedAfterRequest, Status::Stopped) => &[(Fulfilled, Why::HealthyAgain), (Stopped, Why::Found)],
+        (FailedAfterRequest, Status::Hibernated) => {
+            &[(Fulfilled, Why::HealthyAgain), (Hibernated, Why::Found)]
+        }
+
+        (Paused | Stopped | Hibernated, Status::Ready) => &[(Fulfilled, Why::Found)],
+        (Fulfilled | Stopped | Hibernated, Status::Paused) => &[(Paused, Why::Found)],
+        (Fulfilled | Paused | Hibernated, Status::Stopped) => &[(Stopped, Why::Found)],
+        (Fulfilled | Paused | Stopped, Status::Hibernated) => &[(Hibernated, Why::Found)],
+
+        (Pausing, Status::Paused) => &[(Paused, Why::Done)],
+        (Stopping, Status::Stopped) => &[(Stopped, Why::Done)],
+        (Hibernating, Status::Hibernated) => &[(Hibernated, Why::Done)],
+        (Resuming, Status::Ready) => &[(Fulfilled, Why::Done)],
+        _ => &[],
+    }
+}
+
+/// What a look saw, as it is kept. `observed_at` moves only with something else: a look that saw nothing new is no write.
+fn see(order: &mut Order, view: &InstanceView, now: Timestamp) {
+    if let Some(old) = &mut order.instance {
+        let mut new = instance_of(view, &old.driver_state, now);
+        new.id.clone_from(&old.id);
+        let unchanged = Instance { observed_at: old.observed_at, ..new.clone() } == *old;
+        if !unchanged || old.observed_at.is_none() {
+            *old = new;
+        }
+    }
+}
+
+/// An instance as the cloud shows it.
+pub(crate) fn instance_of(view: &InstanceView, driver_state: &str, now: Timestamp) -> Instance {
+    Instance {
+        id: view.id.clone(),
+        status: view.status,
+        cloud_state: view.cloud_state.clone(),
+        addresses: view.addresses.clone(),
+        allocation: view.allocation,
+        observed_at: Some(now),
+        driver_state: driver_state.to_owned(),
+    }
+}
+
+/// Whether a look at an order in this state can say anything.
+pub(crate) fn can_be_looked_at(order: &Order) -> bool {
+    order.instance.is_some()
+        && !matches!(
+            order.state,
+            State::Open | State::Waiting | State::Selected | State::Closing | State::Closed
+        )
+}
+
+/// Whether this failure, on a client's request, is the cloud's absence.
+pub(crate) fn is_away(error: &Error) -> bool {
+    matches!(error.kind, ErrorKind::Transient | ErrorKind::Internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table;
+
+    #[test]
+    fn every_move_that_a_look_can_call_for_is_in_the_table() {
+        for state in State::ALL {
+            if matches!(
+                state,
+                State::Open
+                    | State::Waiting
+                    | State::Selected
+                    | State::FailedOnRequest
+                    | State::Closing
+                    | State::Closed
+            ) {
+                continue;
+            }
+            for status in [
+                Status::Creating,
+                Status::Ready,
+                Status::Busy,
+                Status::Paused,
+                Status::Stopped,
+                Status::Hibernated,
+                Status::Failed,
+                Status::Unknown,
+            ] {
+                let mut at = *state;
+                for (to, why) in moves(*state, status) {
+                    table::find(Some(at), *to, *why).unwrap();
+                    at = *to;
+                }
+            }
+        }
+    }
+}

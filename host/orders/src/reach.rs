@@ -1,0 +1,222 @@
+//! Calls to a cloud on behalf of one order: its recorded account's token, then its kind's driver.
+//!
+//! `unauthenticated` from a driver drops the token and the call is made once more with a new one; a create only where the
+//! driver is sure that nothing was done.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use archipel_model::order::{Order, Scope};
+use archipel_model::plugin::{
+    Context, CreateContext, Created, Dependency, DriverDescriptor, InstanceDriver, Observed, Operation,
+    OrderRef, Tagged,
+};
+use archipel_model::site::{CloudBinding, Generation};
+use archipel_model::{Applied, Error, ErrorKind, LocalToken};
+
+use crate::draft::ACCOUNT_LOST;
+use crate::engine::Orders;
+use crate::tokens::within;
+
+/// Why a call did not end well.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// No token: the cloud was not asked.
+    Account(Error),
+    /// The driver's answer.
+    Cloud(Error),
+}
+
+impl Failure {
+    /// The condition that this means.
+    pub(crate) fn scope(&self) -> Scope {
+        match self {
+            Self::Account(error) => match error.kind {
+                ErrorKind::Transient | ErrorKind::Internal => Scope::Cloud,
+                ErrorKind::Unauthenticated => Scope::NeedsUser,
+                _ => Scope::Account,
+            },
+            Self::Cloud(error) => match error.kind {
+                ErrorKind::Unauthenticated | ErrorKind::Forbidden | ErrorKind::NotFound => Scope::Account,
+                _ => Scope::Cloud,
+            },
+        }
+    }
+
+    /// Its reason: `account-lost` where the mapper no longer gives the account, else the plugin's words.
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Self::Account(error) if error.kind == ErrorKind::Unsupported => ACCOUNT_LOST,
+            Self::Account(error) | Self::Cloud(error) => &error.message,
+        }
+    }
+
+    pub(crate) const fn error(&self) -> &Error {
+        match self {
+            Self::Account(error) | Self::Cloud(error) => error,
+        }
+    }
+}
+
+/// One order's way to its cloud.
+pub(crate) struct Reach<'a> {
+    orders: &'a Orders,
+    cloud: Arc<CloudBinding>,
+    driver: Arc<dyn InstanceDriver>,
+    order: OrderRef,
+    account: String,
+    context: Context,
+    limit: Duration,
+}
+
+macro_rules! call {
+    ($self:ident, $token:ident => $call:expr, again if $again:expr) => {{
+        let mut first = true;
+        loop {
+            let $token = $self.token().await?;
+            let answer = within($self.limit, $call).await;
+            $self.orders.tally.call(&$self.cloud.name, answer.is_ok());
+            match answer {
+                Ok(answer) => break Ok(answer),
+                Err(error) => {
+                    let again: fn(&Error) -> bool = $again;
+                    if error.kind == ErrorKind::Unauthenticated {
+                        $self.orders.tokens.drop_token(&$self.cloud, &$self.account).await;
+                        if first && again(&error) {
+                            first = false;
+                            continue;
+                        }
+                    }
+                    break Err(Failure::Cloud(error));
+                }
+            }
+        }
+    }};
+}
+
+impl<'a> Reach<'a> {
+    /// The way of `order` under `account`, in this generation of the site.
+    ///
+    /// # Errors
+    /// `Cloud(transient)` where cloud or driver are away or not configured, `Cloud(unsupported)` where the cloud cannot do
+    /// the kind.
+    pub(crate) async fn new(
+        orders: &'a Orders,
+        generation: &Generation,
+        order: &Order,
+        account: &str,
+        operation: Operation,
+    ) -> Result<Reach<'a>, Failure> {
+        let cloud = cloud_of(generation, order).map_err(Failure::Cloud)?;
+        let driver = driver_of(&cloud, order).map_err(Failure::Cloud)?;
+        let dependencies = dependencies(orders, order).await.map_err(Failure::Cloud)?;
+        Ok(Self {
+            orders,
+            driver,
+            order: OrderRef {
+                id: order.id,
+                tag: order.tag(),
+                kind: order.kind,
+                spec: order.spec.clone(),
+                dependencies,
+            },
+            account: account.to_owned(),
+            context: context(orders, order, operation),
+            limit: Duration::from_millis(orders.config.settings.call_timeout_ms),
+            cloud,
+        })
+    }
+
+    pub(crate) fn describe(&self) -> DriverDescriptor {
+        self.driver.descriptor()
+    }
+
+    /// Asks for the token, so that a later call finds it in the cache.
+    pub(crate) async fn token(&self) -> Result<LocalToken, Failure> {
+        let token = self.orders.tokens.get(&self.cloud, &self.account, &self.context, None).await;
+        token.map_err(Failure::Account)
+    }
+
+    pub(crate) async fn request(&self, attempt: u32) -> Result<Created, Failure> {
+        let order = self.order.clone();
+        let create = CreateContext { idempotency_key: order.id.to_string(), order, attempt };
+        let made = call!(self, token => self.driver.request_instance(&create, &token), again if |error| error.applied == Applied::No)?;
+        if made.id.is_empty() {
+            let error = Error::internal("the driver made an instance without an id; tell its author");
+            return Err(Failure::Cloud(error.code("driver-defect").applied(Applied::Yes)));
+        }
+        Ok(made)
+    }
+
+    pub(crate) async fn get(&self, id: &str, driver_state: &str) -> Result<Observed, Failure> {
+        call!(self, token => self.driver.get_instance(id, driver_state, &self.order, &token), again if |_| true)
+    }
+
+    /// Accepted, or not there: both are good.
+    pub(crate) async fn delete(&self, id: &str, driver_state: &str) -> Result<(), Failure> {
+        archipel_model::fail::point("before-delete-instance");
+        let answer = call!(self, token => self.driver.delete_instance(id, driver_state, &self.order, &token), again if |_| true);
+        archipel_model::fail::point("after-delete-instance");
+        answer
+    }
+
+    /// Instances with exactly this order's tag, oldest first.
+    pub(crate) async fn find(&self) -> Result<Vec<Tagged>, Failure> {
+        let mut found =
+            call!(self, token => self.driver.find_instances(&self.order, &token), again if |_| true)?;
+        found.retain(|tagged| tagged.tag == self.order.tag);
+        if found.iter().all(|tagged| tagged.created_at.is_some()) {
+            found.sort_by_key(|tagged| tagged.created_at);
+        }
+        Ok(found)
+    }
+}
+
+/// The order's cloud.
+pub(crate) fn cloud_of(generation: &Generation, order: &Order) -> Result<Arc<CloudBinding>, Error> {
+    generation.clouds.get(&order.cloud).cloned().ok_or_else(|| {
+        Error::transient(format!("cloud {} is not configured at this site; put it back", order.cloud))
+            .code("cloud-not-configured")
+    })
+}
+
+/// The order's driver: `transient` where the plugin is away, `unsupported` where it serves without this kind.
+pub(crate) fn driver_of(cloud: &CloudBinding, order: &Order) -> Result<Arc<dyn InstanceDriver>, Error> {
+    cloud.driver(order.kind).cloned().map_err(|unsupported| match &cloud.away {
+        Some(why) => {
+            Error::transient(format!("the driver of cloud {} is away: {why}", cloud.name)).code("plugin-away")
+        }
+        None => unsupported,
+    })
+}
+
+/// The circumstances of a call in the background.
+pub(crate) fn context(orders: &Orders, order: &Order, operation: Operation) -> Context {
+    Context {
+        request_id: format!("order-{}", order.id),
+        now: orders.clock.now(),
+        operation,
+        this_site: orders.config.site.clone(),
+        requesting_site: order.origin.as_ref().map(|origin| origin.site.clone()),
+        client_address: None,
+        group: order.group.clone(),
+    }
+}
+
+/// What the order rests on, as far as it has instances.
+async fn dependencies(orders: &Orders, order: &Order) -> Result<Vec<Dependency>, Error> {
+    let mut all = Vec::with_capacity(order.depends_on.len());
+    for on in &order.depends_on {
+        let instance = orders.store.get(on.order).await?.and_then(|order| order.instance);
+        if let Some(instance) = instance {
+            all.push(Dependency {
+                order: on.order,
+                kind: on.kind,
+                instance_id: instance.id,
+                cloud: on.cloud.as_str().to_owned(),
+                site: on.site.clone(),
+            });
+        }
+    }
+    Ok(all)
+}

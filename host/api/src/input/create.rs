@@ -36,8 +36,8 @@ macro_rules! create {
         pub(crate) struct $name {
             $($(#[$field_meta])* $field: $type,)*
             /// For people.
-            #[schema(max_length = 255)]
             #[serde(default)]
+            #[schema(schema_with = schemas::name_or_null)]
             name: Option<String>,
             /// May be left out where the site has one.
             #[serde(default)]
@@ -49,7 +49,7 @@ macro_rules! create {
             site: Option<String>,
             /// One of the caller's groups; the only one where there is only one.
             #[serde(default)]
-            #[schema(max_length = 255)]
+            #[schema(schema_with = schemas::text_or_null)]
             group: Option<String>,
             #[serde(default)]
             #[schema(schema_with = schemas::labels_or_null)]
@@ -92,17 +92,17 @@ create! {
     ComputeCreate of Kind::Compute;
     {
         /// Image id, or `@alias`.
-        #[schema(min_length = 1, max_length = 255)]
+        #[schema(schema_with = schemas::text_of_255)]
         image: String,
-        /// A spec by id, instead of amounts.
+        /// A spec by id, instead of `vcpu` and `ram_mib`.
         #[serde(default)]
-        #[schema(min_length = 1, max_length = 255)]
+        #[schema(schema_with = schemas::text_or_null)]
         spec: Option<String>,
         #[serde(default)]
         #[schema(minimum = 1, maximum = 4096)]
         vcpu: Option<u32>,
         #[serde(default)]
-        #[schema(minimum = 1, maximum = 1073741824)]
+        #[schema(minimum = 1, maximum = 67108864)]
         ram_mib: Option<u64>,
         #[serde(default)]
         #[schema(minimum = 1, maximum = 1048576)]
@@ -117,7 +117,7 @@ create! {
         security_groups: Option<Vec<String>>,
         /// Of the cloud.
         #[serde(default)]
-        #[schema(min_length = 1, max_length = 255)]
+        #[schema(schema_with = schemas::text_or_null)]
         availability_zone: Option<String>,
         /// Boot from a new volume of this size (GiB) instead of a local disk.
         #[serde(default)]
@@ -125,7 +125,7 @@ create! {
         boot_volume: Option<u64>,
         /// An SSH public key.
         #[serde(default)]
-        #[schema(min_length = 1, max_length = 16384)]
+        #[schema(max_length = 16384)]
         public_key: Option<String>,
         /// Cloud-init user data.
         #[serde(default)]
@@ -191,7 +191,7 @@ create! {
         allocation: Option<AddressAllocation>,
         /// Bytes.
         #[serde(default)]
-        #[schema(minimum = 576, maximum = 65535)]
+        #[schema(minimum = 68, maximum = 65535)]
         mtu: Option<u32>,
     }
     |this| Spec::Network(NetworkSpec {
@@ -214,7 +214,7 @@ create! {
         volume: String,
         /// A hint that some clouds ignore.
         #[serde(default)]
-        #[schema(min_length = 1, max_length = 255)]
+        #[schema(schema_with = schemas::text_or_null)]
         device: Option<String>,
     }
     |this| Spec::Attachment(AttachmentSpec { compute: this.compute, volume: this.volume, device: this.device })

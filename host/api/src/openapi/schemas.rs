@@ -1,8 +1,8 @@
 //! Schemas that types alone do not tell: patterns, ranges, words. Each says what the parser beside it takes.
 
 use archipel_model::order::{Kind, State};
-use utoipa::openapi::schema::{AdditionalProperties, Schema, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::schema::AnyOfBuilder;
+use utoipa::openapi::schema::{AdditionalProperties, Schema, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::{ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, RefOr};
 
 use crate::problem::table;
@@ -14,6 +14,8 @@ type Ref = RefOr<Schema>;
 const LABEL_KEY: &str = r"^[a-z0-9][a-z0-9._/-]{0,62}$";
 /// A cloud's name.
 const CLOUD: &str = r"^[a-z][a-z0-9-]{0,62}$";
+/// A cloud, with or without its site.
+const CLOUD_AT_SITE: &str = r"^[a-z][a-z0-9-]{0,62}(@[a-z0-9.-]{1,253})?$";
 /// The id of an order, in its one spelling, or an earlier item of a bulk request.
 const ORDER_REF: &str = r"^([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\$[0-9]{1,4})$";
 
@@ -114,11 +116,31 @@ pub(crate) fn label_changes_or_null() -> Ref {
 }
 
 pub(crate) fn tags_or_null() -> Ref {
-    or_null(map(string().max_length(Some(255))).max_properties(Some(64)))
+    let key: Schema = line(1).build().into();
+    or_null(map(string().max_length(Some(255))).property_names(Some(key)).max_properties(Some(64)))
 }
 
 pub(crate) fn names_or_null() -> Ref {
-    or_null(ArrayBuilder::new().items(string().min_length(Some(1)).max_length(Some(255))).max_items(Some(64)))
+    or_null(ArrayBuilder::new().items(line(1)).max_items(Some(64)))
+}
+
+/// One line of text: a name, an id, a tag.
+const LINE: &str = r"^[^\x00-\x1f\x7f-\x9f]*$";
+
+fn line(least: usize) -> ObjectBuilder {
+    string().min_length(Some(least)).max_length(Some(255)).pattern(Some(LINE))
+}
+
+pub(crate) fn text_of_255() -> Ref {
+    line(1).into()
+}
+
+pub(crate) fn text_or_null() -> Ref {
+    or_null(line(1))
+}
+
+pub(crate) fn name_or_null() -> Ref {
+    or_null(line(0))
 }
 
 pub(crate) fn credentials() -> Ref {
@@ -126,7 +148,7 @@ pub(crate) fn credentials() -> Ref {
 }
 
 pub(crate) fn cloud_or_null() -> Ref {
-    or_null(string().pattern(Some(CLOUD)))
+    or_null(string().pattern(Some(CLOUD_AT_SITE)))
 }
 
 pub(crate) fn order_ref() -> Ref {
@@ -145,13 +167,12 @@ pub(crate) fn lease_or_null() -> Ref {
 
 pub(crate) fn network_refs_or_null() -> Ref {
     let ours = one_member("order", order_ref());
-    let theirs = one_member("cloud_id", string().min_length(Some(1)).max_length(Some(255)));
-    or_null(ArrayBuilder::new().items(OneOfBuilder::new().item(ours).item(theirs)).max_items(Some(32)))
+    let theirs = one_member("cloud_id", line(1));
+    or_null(ArrayBuilder::new().items(OneOfBuilder::new().item(ours).item(theirs)).max_items(Some(64)))
 }
 
 pub(crate) fn volume_source_or_null() -> Ref {
-    let name = || string().min_length(Some(1)).max_length(Some(255));
-    or_null(OneOfBuilder::new().item(one_member("image", name())).item(one_member("snapshot", name())))
+    or_null(OneOfBuilder::new().item(one_member("image", line(1))).item(one_member("snapshot", line(1))))
 }
 
 pub(crate) fn cidr() -> Ref {

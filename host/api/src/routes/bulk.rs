@@ -3,11 +3,13 @@
 //! The ids of all orders are written under the key before the first is made, so that a repetition after a crash meets the
 //! orders of the first try instead of making new ones; the answer is written after the last.
 
+use std::collections::BTreeMap;
+
 use archipel_identity::Granted;
 use archipel_model::order::Order;
 use archipel_model::plugin::{Operation, Resource};
 use archipel_model::spec::CreateOrder;
-use archipel_model::{Error, ErrorKind, OrderId};
+use archipel_model::{Error, OrderId};
 use archipel_orders::Requester;
 use archipel_orders::store::StoredAnswer;
 use axum::extract::{RawQuery, State};
@@ -38,7 +40,7 @@ pub(crate) fn routes(routes: Routes) -> Routes {
 }
 
 /// One item on its way: what was asked, or what is wrong with it.
-type Item = Result<(CreateOrder, Who), Problem>;
+type Item = Result<CreateOrder, Problem>;
 
 async fn create(
     State(app): State<App>,
@@ -85,40 +87,44 @@ fn read(app: &App, bytes: &[u8]) -> Answer<Vec<Answer<CreateOrder>>> {
     Ok(asked.orders.into_iter().enumerate().map(|(at, value)| bulk::item(value, at)).collect())
 }
 
-/// Asks the policy about all items in one go. What it grants for the whole is the narrowest of what it grants for each.
+/// Asks the policy about all items, in one go for each group that they act for. What it grants for the whole is the
+/// narrowest of what it grants for each.
 async fn permit(app: &App, who: &Who, values: Vec<Answer<CreateOrder>>) -> Answer<(Vec<Item>, Granted)> {
     let mut items: Vec<Item> = Vec::with_capacity(values.len());
-    let mut resources: Vec<Resource> = Vec::new();
-    for value in values {
-        items.push(match value {
+    let mut questions: BTreeMap<Option<String>, (Who, Vec<usize>, Vec<Resource>)> = BTreeMap::new();
+    for (at, value) in values.into_iter().enumerate() {
+        let acting = value.and_then(|request| Ok((who.acting_for(request.group.as_deref())?, request)));
+        items.push(match acting {
             Err(problem) => Err(problem),
-            Ok(request) => match who.acting_for(request.group.as_deref()) {
-                Err(problem) => Err(problem),
-                Ok(acting) => {
-                    resources.push(create_resource(app, &acting, &request).await?);
-                    Ok((request, acting))
-                }
-            },
+            Ok((acting, request)) => {
+                let resource = create_resource(app, &acting, &request).await?;
+                let (_, places, resources) = questions
+                    .entry(acting.caller.group.clone())
+                    .or_insert_with(|| (acting, Vec::new(), Vec::new()));
+                places.push(at);
+                resources.push(resource);
+                Ok(request)
+            }
         });
     }
-    let mut answers = if resources.is_empty() {
-        Vec::new()
-    } else {
-        app.identity.authorize_many(&who.caller, Operation::Create, &resources, &who.info).await?
-    }
-    .into_iter();
     let mut whole: Option<Granted> = None;
-    for item in &mut items {
-        let Ok((request, _)) = item else { continue };
-        match answers.next() {
-            Some(Ok(granted)) => {
-                // The order's own labels cannot undo what the policy puts on it.
-                request.labels.extend(granted.add_labels.clone());
-                whole = Some(whole.map_or_else(|| granted.clone(), |known| narrowest(known, &granted)));
+    for (acting, places, resources) in questions.into_values() {
+        let answers =
+            app.identity.authorize_many(&acting.caller, Operation::Create, &resources, &acting.info).await?;
+        for (at, answer) in places.into_iter().zip(answers) {
+            let Some(item) = items.get_mut(at) else { continue };
+            match (answer, &mut *item) {
+                (Ok(granted), Ok(request)) => {
+                    // The order's own labels cannot undo what the policy puts on it.
+                    request.labels.extend(granted.add_labels.clone());
+                    whole = Some(match whole {
+                        Some(known) => narrowest(known, &granted),
+                        None => granted,
+                    });
+                }
+                (Err(error), _) => *item = Err(error.into()),
+                (Ok(_), Err(_)) => {}
             }
-            Some(Err(error)) if error.kind == ErrorKind::Transient => return Err(error.into()),
-            Some(Err(error)) => *item = Err(error.into()),
-            None => *item = Err(Problem::internal("the policy left an item unanswered")),
         }
     }
     Ok((items, whole.unwrap_or_default()))
@@ -139,7 +145,7 @@ async fn accept(app: &App, who: &Who, items: Vec<Item>, granted: &Granted, ids: 
     let mut requests: Vec<Result<CreateOrder, Error>> = Vec::with_capacity(items.len());
     for item in items {
         match item {
-            Ok((request, _)) => {
+            Ok(request) => {
                 problems.push(None);
                 requests.push(Ok(request));
             }

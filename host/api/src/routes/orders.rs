@@ -102,7 +102,13 @@ pub(crate) async fn create_resource(app: &App, who: &Who, request: &CreateOrder)
         None => None,
     };
     Ok(Resource {
-        cloud: request.cloud.clone().or_else(only),
+        // `NAME@SITE` is the same cloud as `NAME`, so the policy is asked about the same.
+        cloud: request
+            .cloud
+            .as_deref()
+            .and_then(|cloud| cloud.split('@').next())
+            .map(str::to_owned)
+            .or_else(only),
         owner_usage: Some(store.usage(&amounts::user_counter(&owner)).await?),
         owner: Some(owner),
         group,

@@ -38,7 +38,7 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         )
         .delete(
             "/v1/tokens/current",
-            Op::new("revoke-token", "Log out").empty(204, "The token and all made from it are refused from now on."),
+            Op::new("revoke-token", "Log out").empty(204, "The token and all made from it are refused from now on.").problems(&[422]),
             revoke,
         )
         .get(

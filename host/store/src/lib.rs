@@ -1,16 +1,25 @@
 //! Everything durable: [`engine`] is what is asked of a database, [`SledEngine`] the first that gives it, and over it
-//! the typed collections that other crates know by their traits.
+//! the typed collections ([`Store`]) that other crates know by their traits. `keys` says where everything lies.
 //!
 //! Only this crate names sled.
 
+mod claims;
 pub mod engine;
 mod judge;
+mod keys;
 mod memory;
+mod orders;
+mod plugin_storage;
+mod record;
+mod sessions;
 mod sled_engine;
+mod store;
 #[cfg(test)]
 mod suite;
 mod watchers;
 
 pub use engine::Engine;
 pub use memory::MemoryEngine;
+pub use record::STORE_UNAVAILABLE;
 pub use sled_engine::{OpenError, SledEngine, SledOptions};
+pub use store::{SCHEMA, Store, StoreStats};

@@ -27,7 +27,10 @@ impl Ran {
 
     /// Standard output as a JSON document per line.
     pub fn json_lines(&self) -> Vec<Value> {
-        self.out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {self:?}"))).collect()
+        self.out
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {self:?}")))
+            .collect()
     }
 
     /// The same, after a look at the exit code.

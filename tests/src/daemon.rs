@@ -102,7 +102,8 @@ impl Daemon {
     /// # Errors
     /// When the site refuses.
     pub async fn login(&self, name: &str) -> Result<Client> {
-        let password = self.passwords.iter().find(|(known, _)| known == name).context("a user of the site")?;
+        let password =
+            self.passwords.iter().find(|(known, _)| known == name).context("a user of the site")?;
         let token = self.token(name, &password.1).await?;
         Ok(self.anonymous().with_token(token))
     }
@@ -117,20 +118,41 @@ impl Daemon {
         Ok(answer["token"].as_str().context("a token in the answer")?.to_owned())
     }
 
-    /// Waits until a plugin stands in `state`; `digest` (if given) must be that of the file that was dropped.
+    /// Waits until the site has seen a plugin that was dropped, whatever it makes of it.
+    ///
+    /// # Errors
+    /// When it has not within a minute.
+    pub async fn plugin_seen(&self, name: &str) -> Result<Value> {
+        self.plugin_when(name, |status| status["state"].as_str().is_some_and(|state| state != "dropped"))
+            .await
+    }
+
+    /// Waits until a plugin stands in `state`, with another digest than `other_than` where that is given.
     ///
     /// # Errors
     /// When it does not within a minute.
     pub async fn plugin_state(&self, name: &str, state: &str, other_than: Option<&str>) -> Result<Value> {
+        self.plugin_when(name, |status| {
+            status["state"] == state && (other_than.is_none() || status["digest"].as_str() != other_than)
+        })
+        .await
+        .with_context(|| format!("it should be {state}"))
+    }
+
+    /// Waits until a plugin's status is as wanted.
+    ///
+    /// # Errors
+    /// When it is not within a minute.
+    pub async fn plugin_when(&self, name: &str, is_wanted: impl Fn(&Value) -> bool) -> Result<Value> {
         let until = Instant::now() + Duration::from_secs(60);
         loop {
             let answer = self.admin().get(&format!("/v1/admin/plugins/{name}")).await?;
             let status = answer.json().unwrap_or_default();
-            if status["state"] == state && (other_than.is_none() || status["digest"].as_str() != other_than) {
+            if is_wanted(&status) {
                 return Ok(status);
             }
             if Instant::now() > until {
-                bail!("plugin {name} is not {state}: {status}");
+                bail!("plugin {name} is not as wanted within a minute: {status}");
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

@@ -12,6 +12,7 @@
 
 pub mod built;
 pub mod cli;
+pub mod component;
 pub mod daemon;
 pub mod orders;
 pub mod site;

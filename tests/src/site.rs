@@ -71,7 +71,8 @@ impl Site {
 
     fn with(folder: Folder) -> Result<Self> {
         let user = |name, groups| User { name, password: random_password(), groups };
-        let users = vec![user("alice", &["physics"][..]), user("bob", &["biology"][..]), user("admin", &[][..])];
+        let users =
+            vec![user("alice", &["physics"][..]), user("bob", &["biology"][..]), user("admin", &[][..])];
         let mut site = Self { config: Value::Null, folder, users };
         site.config = site.default_config()?;
         std::fs::create_dir_all(site.plugin_dir())?;
@@ -85,7 +86,9 @@ impl Site {
         let users: Vec<Value> = self
             .users
             .iter()
-            .map(|user| Ok(json!({"name": user.name, "password": hash(&user.password)?, "groups": user.groups})))
+            .map(|user| {
+                Ok(json!({"name": user.name, "password": hash(&user.password)?, "groups": user.groups}))
+            })
             .collect::<Result<_>>()?;
         Ok(json!({
             "site": {"id": SITE_ID, "listen": "127.0.0.1:0"},
@@ -191,6 +194,24 @@ impl Site {
         self.write()?;
         Daemon::start(self, arguments, variables).await
     }
+}
+
+/// Copies a folder with everything in it.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 /// A password that nobody has used before.

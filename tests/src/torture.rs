@@ -113,7 +113,12 @@ fn patient(client: Client) -> Client {
 }
 
 /// Starts the daemon, armed at a fail point in two of three rounds. It may end at its fail point before it is ready.
-async fn start(site: &Site, rng: &mut StdRng, progress: &mut impl FnMut(&str), round: usize) -> Result<Daemon> {
+async fn start(
+    site: &Site,
+    rng: &mut StdRng,
+    progress: &mut impl FnMut(&str),
+    round: usize,
+) -> Result<Daemon> {
     if rng.gen_bool(0.67) {
         let point = FAIL_POINTS.choose(rng).context("a fail point")?;
         let armed = format!("{point}:{}", rng.gen_range(1..40));
@@ -159,19 +164,15 @@ async fn settled(daemon: &Daemon) -> Result<BTreeMap<String, String>> {
     loop {
         let mut orders = orders::all(&daemon.admin(), "").await?;
         orders.extend(orders::all(&daemon.admin(), "&state=closed").await?);
-        let states: BTreeMap<String, String> = orders
-            .iter()
-            .map(|order| (text(&order["id"]), text(&order["state"])))
-            .collect();
+        let states: BTreeMap<String, String> =
+            orders.iter().map(|order| (text(&order["id"]), text(&order["state"]))).collect();
         let moving: Vec<&serde_json::Value> =
             orders.iter().filter(|order| !is_settled(&text(&order["state"]))).collect();
         match moving.first() {
             None => return Ok(states),
-            Some(first) if Instant::now() > until => bail!(
-                "{} orders do not settle, e.g. {first}\n{}",
-                moving.len(),
-                daemon.log_tail()
-            ),
+            Some(first) if Instant::now() > until => {
+                bail!("{} orders do not settle, e.g. {first}\n{}", moving.len(), daemon.log_tail())
+            }
             Some(_) => tokio::time::sleep(Duration::from_millis(250)).await,
         }
     }

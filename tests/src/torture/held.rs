@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use archipel_model::{Clock, SiteId, SystemClock};
 use archipel_store::{SledEngine, Store};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 /// One machine, disk, network or attachment that exists.
 #[derive(Clone, Debug)]
@@ -19,6 +20,13 @@ pub struct Held {
     pub tag: String,
     /// Which attempt made it.
     pub attempt: u64,
+    /// The account that holds it, as [`account_key`] gives it.
+    pub account: String,
+}
+
+/// What the emulated cloud calls an account in its keys: names are opaque and may be long.
+pub fn account_key(name: &str) -> String {
+    Sha256::digest(name.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Everything that exists in all accounts, by tag. `binding` is the driver's storage namespace.
@@ -26,7 +34,8 @@ pub struct Held {
 /// # Errors
 /// When the store cannot be opened, e.g. because a daemon still holds it.
 pub async fn held(data_dir: &Path, site: &SiteId, binding: &str) -> Result<BTreeMap<String, Vec<Held>>> {
-    let engine = SledEngine::open(&data_dir.join("store"), Default::default()).context("opening the store")?;
+    let engine =
+        SledEngine::open(&data_dir.join("store"), Default::default()).context("opening the store")?;
     let store = Store::open(engine.clone(), site, Arc::new(SystemClock)).await?;
     let storage = store.plugin_storage();
     let now = SystemClock.now().as_unsigned_millis();
@@ -46,6 +55,7 @@ pub async fn held(data_dir: &Path, site: &SiteId, binding: &str) -> Result<BTree
                 id: instance["id"].as_str().unwrap_or_default().to_owned(),
                 tag,
                 attempt: instance["attempt"].as_u64().unwrap_or_default(),
+                account: key.split('/').nth(1).unwrap_or_default().to_owned(),
             });
         }
         match next {

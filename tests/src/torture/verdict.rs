@@ -66,11 +66,8 @@ pub fn compare(
     stored: &BTreeMap<String, String>,
     held: &BTreeMap<String, Vec<Held>>,
 ) -> Verdict {
-    let mut verdict = Verdict {
-        orders: stored.len(),
-        instances: held.values().map(Vec::len).sum(),
-        ..Verdict::default()
-    };
+    let mut verdict =
+        Verdict { orders: stored.len(), instances: held.values().map(Vec::len).sum(), ..Verdict::default() };
     let is_deleted = |id: &String| told.get(id).is_some_and(|promise| promise.deleted);
     for (id, promise) in told {
         match stored.get(id).map(String::as_str) {
@@ -99,7 +96,9 @@ pub fn compare(
                 verdict.lost.push(format!("order {id} is fulfilled and the cloud holds nothing for it"));
             }
             "closed" | "failed-on-request" if !instances.is_empty() => {
-                verdict.orphaned.push(format!("order {id} is {state} and the cloud holds {}", instances[0].id));
+                verdict
+                    .orphaned
+                    .push(format!("order {id} is {state} and the cloud holds {}", instances[0].id));
             }
             _ => {}
         }
@@ -119,7 +118,7 @@ mod tests {
 
     fn instance(order: &str, id: &str) -> (String, Vec<Held>) {
         let tag = format!("archipel:s:{order}");
-        (tag.clone(), vec![Held { id: id.to_owned(), tag, attempt: 1 }])
+        (tag.clone(), vec![Held { id: id.to_owned(), tag, attempt: 1, account: "a".to_owned() }])
     }
 
     fn told(id: &str, deleted: bool) -> (String, Promise) {
@@ -140,7 +139,12 @@ mod tests {
     #[test]
     fn each_kind_of_harm_is_seen() {
         let mut doubled = instance("a", "vm-1");
-        doubled.1.push(Held { id: "vm-2".into(), tag: doubled.0.clone(), attempt: 2 });
+        doubled.1.push(Held {
+            id: "vm-2".into(),
+            tag: doubled.0.clone(),
+            attempt: 2,
+            account: "a".to_owned(),
+        });
         let verdict = compare(
             "s",
             &BTreeMap::from([told("a", false), told("gone", false), told("d", true), told("e", false)]),

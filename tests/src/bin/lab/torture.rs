@@ -21,10 +21,14 @@ pub(crate) async fn run(options: Options) -> Result<bool> {
     println!("{} rounds, {} clients, seed {seed}", options.rounds, options.clients);
     let began = Instant::now();
     let torture = Torture { rounds: options.rounds, clients: options.clients, seed };
-    let verdict = torture::run(&torture, |line| println!("{:>7.1} s  {line}", began.elapsed().as_secs_f64())).await?;
+    let verdict =
+        torture::run(&torture, |line| println!("{:>7.1} s  {line}", began.elapsed().as_secs_f64())).await?;
     println!("{verdict}");
     if !verdict.is_clean() {
-        println!("to try again: cargo xtask torture --rounds {} --clients {} --seed {seed}", options.rounds, options.clients);
+        println!(
+            "to try again: cargo xtask torture --rounds {} --clients {} --seed {seed}",
+            options.rounds, options.clients
+        );
     }
     Ok(verdict.is_clean())
 }

@@ -26,7 +26,8 @@ pub(crate) async fn run(command: &[OsString]) -> Result<bool> {
         let token = daemon.token(user.name, &user.password).await?;
         child.env(format!("ARCHIPEL_TOKEN_{}", user.name.to_uppercase()), token);
     }
-    let status = child.status().await.with_context(|| format!("starting {}", command[0].to_string_lossy()))?;
+    let status =
+        child.status().await.with_context(|| format!("starting {}", command[0].to_string_lossy()))?;
     let mut went_well = status.success();
     if daemon.has_ended() {
         println!("peer: the daemon has ended\n{}", daemon.log_tail());

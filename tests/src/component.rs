@@ -1,0 +1,88 @@
+//! Components that no compiler makes, for tests of what the host refuses. The binary format: 8 bytes of header, then
+//! sections of an id, a length (LEB128) and contents.
+
+/// The section in which plugins describe themselves.
+const MANIFEST: &str = "archipel:manifest";
+
+/// A component with nothing in it.
+pub fn empty() -> Vec<u8> {
+    b"\0asm\x0d\0\x01\0".to_vec()
+}
+
+/// With the manifest of a plugin appended.
+pub fn with_manifest_of(component: &[u8], plugin: &[u8]) -> Vec<u8> {
+    let mut contents = name(MANIFEST);
+    contents.extend(manifest_of(plugin));
+    append(component, 0, &contents)
+}
+
+/// One that imports an (empty) instance of this name, with the manifest of a plugin.
+pub fn importing(interface: &str, plugin: &[u8]) -> Vec<u8> {
+    // One type: an instance type without declarations.
+    let typed = append(&empty(), 7, &[1, 0x42, 0]);
+    // One import: a plain name, and an instance of type 0.
+    let mut contents = vec![1, 0];
+    contents.extend(name(interface));
+    contents.extend([5, 0]);
+    with_manifest_of(&append(&typed, 10, &contents), plugin)
+}
+
+/// As if built against another version of the contract: every `archipel:...@FROM` becomes `@TO`, of the same length.
+pub fn of_version(plugin: &[u8], from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len(), "lengths are written elsewhere in the file");
+    let (from, to) = (format!("@{from}"), format!("@{to}"));
+    let mut bytes = plugin.to_vec();
+    let mut at = 0;
+    while let Some(found) = find(&bytes[at..], from.as_bytes()) {
+        let start = at + found;
+        let before = &bytes[start.saturating_sub(60)..start];
+        // Not the versions of WASI: only those whose package is ours.
+        let package = before.iter().rposition(|byte| !byte.is_ascii_alphanumeric() && !b":/-".contains(byte));
+        let is_ours = before[package.map_or(0, |at| at + 1)..].windows(9).any(|word| word == b"archipel:");
+        if is_ours {
+            bytes[start..start + to.len()].copy_from_slice(to.as_bytes());
+        }
+        at = start + from.len();
+    }
+    bytes
+}
+
+/// The JSON of a plugin's manifest.
+fn manifest_of(plugin: &[u8]) -> Vec<u8> {
+    let at = find(plugin, MANIFEST.as_bytes()).expect("a plugin with a manifest") + MANIFEST.len();
+    let rest = &plugin[at..];
+    let mut stream = serde_json::Deserializer::from_slice(rest).into_iter::<serde_json::Value>();
+    stream.next().expect("a manifest").expect("JSON in the manifest");
+    rest[..stream.byte_offset()].to_vec()
+}
+
+fn append(component: &[u8], id: u8, contents: &[u8]) -> Vec<u8> {
+    let mut bytes = component.to_vec();
+    bytes.push(id);
+    bytes.extend(leb128(contents.len()));
+    bytes.extend(contents);
+    bytes
+}
+
+fn name(text: &str) -> Vec<u8> {
+    let mut bytes = leb128(text.len());
+    bytes.extend(text.as_bytes());
+    bytes
+}
+
+fn leb128(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = (number & 0x7f) as u8;
+        number >>= 7;
+        if number == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
+}
+
+fn find(bytes: &[u8], word: &[u8]) -> Option<usize> {
+    bytes.windows(word.len()).position(|window| window == word)
+}

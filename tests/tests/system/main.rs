@@ -1,0 +1,22 @@
+//! Whole-system tests: each starts a daemon of its own, with real components, and talks to it as people do. They run side
+//! by side. Build what they need first: `cargo xtask plugins && cargo build --bins`, or all of it by `cargo xtask test`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first thing that is not as it must be"
+)]
+
+mod aaa_away;
+mod bad_files;
+mod command_line;
+mod configuration;
+mod doors;
+mod hostile;
+mod life_of_orders;
+mod lifecycle;
+mod swap;
+mod tokens;
+mod wire;

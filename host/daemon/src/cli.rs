@@ -20,7 +20,15 @@ use crate::config::DEFAULT_FILE;
 )]
 pub(crate) struct Cli {
     /// How answers are written: for people, or as JSON for programs.
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text, env = "ARCHIPEL_OUTPUT", hide_env = true)]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t = Format::Text,
+        env = "ARCHIPEL_OUTPUT",
+        hide_env = true,
+        help_heading = "Everywhere"
+    )]
     pub(crate) output: Format,
 
     #[command(flatten)]
@@ -43,23 +51,30 @@ pub(crate) enum Format {
 #[derive(Debug, Args)]
 pub(crate) struct DoorArgs {
     /// The site file. Commands that manage a running site find its administrator's socket through it.
-    #[arg(long, global = true, value_name = "FILE", env = "ARCHIPEL_CONFIG", default_value = DEFAULT_FILE)]
+    #[arg(long, global = true, help_heading = "Everywhere", value_name = "FILE", env = "ARCHIPEL_CONFIG", default_value = DEFAULT_FILE)]
     pub(crate) config: PathBuf,
 
     /// The administrator's socket of a running site (DATA_DIR/admin.sock), instead of the one that the site file names.
-    #[arg(long, global = true, value_name = "FILE", conflicts_with = "url")]
+    #[arg(long, global = true, help_heading = "Everywhere", value_name = "FILE", conflicts_with = "url")]
     pub(crate) socket: Option<PathBuf>,
 
     /// A site's address, to ask it as a user with a token instead of as the administrator.
-    #[arg(long, global = true, value_name = "URL", env = "ARCHIPEL_URL")]
+    #[arg(long, global = true, help_heading = "Everywhere", value_name = "URL", env = "ARCHIPEL_URL")]
     pub(crate) url: Option<String>,
 
     /// The token for --url; `archipel token` makes one.
-    #[arg(long, global = true, value_name = "TOKEN", env = "ARCHIPEL_TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Everywhere",
+        value_name = "TOKEN",
+        env = "ARCHIPEL_TOKEN",
+        hide_env_values = true
+    )]
     pub(crate) token: Option<String>,
 
     /// Certificates (PEM) to trust for an https --url, instead of the machine's.
-    #[arg(long, global = true, value_name = "FILE", env = "ARCHIPEL_CA")]
+    #[arg(long, global = true, help_heading = "Everywhere", value_name = "FILE", env = "ARCHIPEL_CA")]
     pub(crate) ca: Option<PathBuf>,
 }
 

@@ -26,16 +26,11 @@ pub(crate) async fn run(command: &OrderCommand, client: &Client, printer: &Print
             let order = client.get(&path(id)).await?;
             let etag = order.header("etag").unwrap_or("*").to_owned();
             order.success()?;
-            let answer = client
-                .send(
-                    Method::DELETE,
-                    &format!("{}?cascade={cascade}&dry_run={dry_run}", path(id)),
-                    // Deleting a whole tree asks to be sure of what one saw.
-                    if *cascade { &[("if-match", etag.as_str())] } else { &[] },
-                    None,
-                )
-                .await?
-                .success()?;
+            // Deleting a whole tree asks to be sure of what one saw.
+            let seen = [("if-match", etag.as_str())];
+            let headers: &[(&str, &str)] = if *cascade { &seen } else { &[] };
+            let path = format!("{}?cascade={cascade}&dry_run={dry_run}", path(id));
+            let answer = client.send(Method::DELETE, &path, headers, None).await?.success()?;
             match (*dry_run, *wait) {
                 (true, _) => printer.say(&format!("would delete:\n{}", ids(&answer)), &answer),
                 (_, true) => return watch::until_closed(id, client, printer).await,

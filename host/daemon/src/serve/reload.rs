@@ -6,7 +6,6 @@ use std::sync::Arc;
 use archipel_api::{ReloadHook, Reloaded};
 use archipel_identity::Identity;
 use archipel_model::Error;
-use archipel_model::site::Site;
 use archipel_orders::Orders;
 use archipel_runtime::Runtime;
 use archipel_vault::Vault;
@@ -20,6 +19,8 @@ pub(super) struct Reload {
     pub(super) file: PathBuf,
     /// The configuration that serves; locked for a whole reload, so that two never mix.
     pub(super) current: Mutex<Config>,
+    /// The secrets that serve: those of the start.
+    pub(super) secrets: Arc<Vault>,
     pub(super) runtime: Arc<Runtime>,
     pub(super) identity: Arc<Identity>,
     pub(super) orders: Arc<Orders>,
@@ -31,16 +32,27 @@ impl ReloadHook for Reload {
         let mut current = self.current.lock().await;
         let new = Config::load(&self.file)
             .map_err(|error| Error::invalid(error.to_string()).code("bad-configuration"))?;
-        let vault = Vault::load(&new.secrets, &new.base)
-            .map_err(|error| Error::invalid(error.to_string()).code("bad-configuration"))?;
-        let needs_restart = needs_restart(&current, &new);
+        let refused = |reason: String| Error::invalid(reason).code("bad-configuration");
+        let vault = Vault::load(&new.secrets, &new.base).map_err(|error| refused(error.to_string()))?;
+        let mut needs_restart = needs_restart(&current, &new);
+        if !are_same(&self.secrets, &vault) {
+            needs_restart.push("secrets".to_owned());
+        }
         let changed = changed(&current, &new);
-        let done = self.runtime.reconfigure(new.runtime.clone(), Some(Arc::new(vault))).await?;
+        self.runtime.reconfigure(new.runtime.clone()).await.map_err(|reasons| refused(reasons.join("; ")))?;
         self.identity.forget_cached();
         self.orders.wake();
         *current = new;
         Ok(Reloaded { generation: self.runtime.site().current().number, changed, needs_restart })
     }
+}
+
+fn are_same(a: &Vault, b: &Vault) -> bool {
+    let is_same = |name: &str| match (a.open(name), b.open(name)) {
+        (Some(a), Some(b)) => a.reveal() == b.reveal(),
+        _ => false,
+    };
+    a.names().eq(b.names()) && a.names().all(is_same)
 }
 
 /// Sections that differ and now serve as the file says.

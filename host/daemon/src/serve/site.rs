@@ -9,7 +9,7 @@ use archipel_model::plugin_admin::PluginAdmin;
 use archipel_model::{Clock, SiteId, SystemClock};
 use archipel_orders::{Orders, OrdersConfig};
 use archipel_runtime::{Compiler, HostCrypto, Runtime, RuntimeOptions, Services};
-use archipel_store::{SledEngine, SledOptions, Store};
+use archipel_store::{Engine as _, SledEngine, SledOptions, Store};
 use archipel_vault::{Keys, Vault};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
@@ -70,24 +70,23 @@ impl RunningSite {
 
         let services = Services {
             storage: store.plugin_storage(),
-            vault,
+            vault: Arc::clone(&vault),
             egress,
             crypto: Arc::new(HostCrypto::new(Arc::clone(&keys))),
             clock: Arc::clone(&clock),
             site: id.clone(),
         };
         let exe = std::env::current_exe().map_err(Failure::environment)?;
+        let key = *keys.symmetric(&["compiled code"]);
         let options = RuntimeOptions {
             compiler: Compiler::Child { exe },
-            ..RuntimeOptions::new(
-                &config.site.plugin_dir,
-                data.compiled(),
-                *keys.symmetric(&["compiled code"]),
-            )
+            folders_root: config.base.clone(),
+            ..RuntimeOptions::new(&config.site.plugin_dir, data.compiled(), key)
         };
         let runtime =
             Runtime::start(config.runtime.clone(), services, options).await.map_err(Failure::environment)?;
-        let runtime = Arc::new(runtime);
+        let facts = runtime.engine();
+        tracing::info!(wasmtime = %facts.wasmtime, pooling = facts.pooling, instances = facts.instances, "plugins run");
 
         let identity = Identity::new(
             runtime.site(),
@@ -110,6 +109,7 @@ impl RunningSite {
         );
         let reload = Arc::new(Reload {
             file: config.file.clone(),
+            secrets: vault,
             runtime: Arc::clone(&runtime),
             identity: Arc::clone(&identity),
             orders: Arc::clone(&orders),
@@ -168,7 +168,7 @@ impl RunningSite {
                 tracing::error!(%error, "a part of the site ended badly");
             }
         }
-        self.runtime.stop().await;
+        self.runtime.shutdown().await;
         self.engine.close().await;
     }
 }

@@ -11,6 +11,9 @@ use crate::engine::{Commit, CommitError, Key};
 use crate::keys::{self, Scope};
 use crate::record::{TRIES, busy, decode, encode, refusal};
 
+/// Orders that one may rest on: each takes three of a commit's hundred operations.
+const MAX_PARENTS: usize = 16;
+
 impl OrderCollection {
     pub(super) async fn accept_order(&self, acceptance: Acceptance) -> Result<Order, WriteError> {
         for _ in 0..TRIES {
@@ -76,6 +79,13 @@ impl OrderCollection {
         let parents: Vec<Key> = order.depends_on.iter().map(|edge| keys::order(edge.order)).collect();
         if parents.is_empty() {
             return Ok(());
+        }
+        if parents.len() > MAX_PARENTS {
+            let text = format!(
+                "an order rests on at most {MAX_PARENTS} others, this one on {}; name fewer",
+                parents.len()
+            );
+            return Err(Error::invalid(text).into());
         }
         let raws = self.engine.get_many(&parents).await.map_err(Error::from)?;
         for (edge, raw) in order.depends_on.iter().zip(raws) {

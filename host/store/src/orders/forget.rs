@@ -103,7 +103,9 @@ impl OrderCollection {
     }
 
     async fn forget_key(&self, index: &[u8], before: Timestamp) -> Result<bool, Error> {
-        let mut removals: Vec<Key> = vec![index.to_vec()];
+        // The record goes first: parts without a record are only space, a record without its parts is an error. The
+        // index goes last, so that what was left over is found again.
+        let mut removals: Vec<Key> = Vec::new();
         let mut commit = Commit::new();
         if let Some(digest) = keys::digest_at_end(index)
             && let Some(raw) = self.engine.get(&keys::idempotency(&digest)).await?
@@ -113,11 +115,7 @@ impl OrderCollection {
             removals.push(keys::idempotency(&digest));
             removals.extend((0..parts).map(|part| keys::idempotency_part(&digest, part)));
         }
-        // The record goes first: parts without a record are only space, a record without its parts is an error.
-        removals.reverse();
-        if let Some(record) = removals.iter().position(|key| key.starts_with(b"i/")) {
-            removals.swap(0, record);
-        }
+        removals.push(index.to_vec());
         for some in removals.chunks(AT_ONCE) {
             for key in some {
                 commit.delete(key.clone());

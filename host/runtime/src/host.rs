@@ -39,6 +39,9 @@ mod refreshed;
 mod stdio;
 mod storage;
 
+#[cfg(test)]
+mod tests;
+
 pub use binding::{BindingContext, Services};
 pub use call::{CallClass, CallInfo, CallReport};
 pub use crypto::HostCrypto;

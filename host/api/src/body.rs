@@ -117,6 +117,11 @@ fn is_length_limit(error: &(dyn std::error::Error + 'static)) -> bool {
 
 /// Parses a body. JSON that is broken is 400 wherever the break is; JSON of the wrong shape 422 with the field's path.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
+    // serde would also take a struct as an array of its fields, which no schema says.
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        serde_json::from_slice::<serde_json::Value>(bytes).map_err(|error| broken(&error))?;
+        return Err(wrong("", "the body is not a JSON object"));
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_path_to_error::deserialize::<_, T>(&mut reader);
     match parsed {
@@ -209,6 +214,8 @@ mod tests {
         assert_eq!(field("{\"size\": 1.5}"), "size");
         assert_eq!(field("{\"colour\": 1}"), "colour");
         assert_eq!(field("[]"), "");
+        assert_eq!(field(" [null, 1]"), "");
+        assert_eq!(field("\"labels\""), "");
         assert_eq!(field("{\"size\": 1, \"size\": 2}"), "");
     }
 }

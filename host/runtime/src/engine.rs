@@ -106,6 +106,14 @@ pub(crate) fn running(limits: &RuntimeLimits) -> wasmtime::Result<(Engine, Engin
     Ok((engine, facts))
 }
 
+/// What the engine would be on this machine, for `doctor` where no site runs.
+///
+/// # Errors
+/// Why there would be none.
+pub fn probe(limits: &RuntimeLimits) -> Result<EngineFacts, String> {
+    running(limits).map(|(_, facts)| facts).map_err(|error| format!("{error:#}"))
+}
+
 fn pool(limits: &RuntimeLimits, instances: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)

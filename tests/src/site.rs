@@ -124,7 +124,7 @@ impl Site {
             }],
             "grants": {
                 "aaa-local": {"crypto": [{"purpose": "session", "lifetime_s_max": 28800}], "pin": "capabilities"},
-                "cloud-emulated": {"storage": "64 MiB"},
+                "cloud-emulated": {"storage": "256 MiB"},
             },
         }))
     }

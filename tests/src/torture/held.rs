@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use archipel_model::{Clock, SiteId, SystemClock};
-use archipel_store::{SledEngine, Store};
+use archipel_store::{Engine, SledEngine, Store};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 

@@ -28,6 +28,8 @@ mod login;
 mod rate;
 mod sessions;
 pub mod store;
+#[cfg(test)]
+mod suite;
 
 pub use caller::{Caller, Granted, RequestInfo};
 pub use config::IdentityConfig;

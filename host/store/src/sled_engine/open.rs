@@ -60,7 +60,7 @@ pub enum OpenError {
     },
     /// It cannot be read.
     #[error(
-        "the store in {} is damaged: {reason}; nothing was changed. Move the folder away and restore a backup in its \
+        "the store in {} is damaged: {reason}. Move the folder away and restore a backup in its \
          place (archipel store import), or start empty and remove the site's instances from its clouds by hand",
         dir.display()
     )]
@@ -72,7 +72,7 @@ pub enum OpenError {
     },
     /// It ends before a commit that it had.
     #[error(
-        "the store in {} was cut: it ends at commit {found}, and had come to {known}; nothing was changed. Restore a \
+        "the store in {} was cut: it ends at commit {found}, and had come to {known}. Restore a \
          backup (archipel store import), or, if you put an older copy there on purpose, remove its file mark",
         dir.display()
     )]

@@ -1,0 +1,374 @@
+//! A cloud with a ledger, and a mapper with accounts: everything that can go wrong can be set.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use archipel_model::order::{Allocation, Status};
+use archipel_model::plugin::{
+    Context, CreateBehaviour, CreateContext, Created, DriverDescriptor, InstanceDriver, InstanceView, Mapper,
+    Observed, OrderRef, Tagged, TaggedPage,
+};
+use archipel_model::{Applied, Clock, Error, FederationUser, LocalToken, OrderId, SecretBytes, Timestamp};
+use async_trait::async_trait;
+
+/// What one call does instead of its work.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// Answers this without doing anything.
+    Refuse(Error),
+    /// Does it, and the answer is lost.
+    LoseAnswer,
+    /// The request is lost, and nobody knows.
+    LoseRequest,
+    /// Takes so long, then works.
+    Slow(Duration),
+    /// Takes so long, then fails having done it.
+    SlowThenLost(Duration),
+    /// Breaks the caller's task.
+    Panic,
+}
+
+#[derive(Clone, Debug)]
+pub struct Made {
+    pub id: String,
+    pub tag: String,
+    pub account: String,
+    pub made_at: Timestamp,
+    pub visible_at: Timestamp,
+    pub status: Status,
+    /// Deleted; it is listed until then.
+    pub gone_at: Option<Timestamp>,
+}
+
+#[derive(Default)]
+pub struct Ledger {
+    pub made: Vec<Made>,
+    pub calls: Vec<(Timestamp, String, String)>,
+    pub request_faults: VecDeque<Fault>,
+    pub get_faults: VecDeque<Fault>,
+    pub delete_faults: VecDeque<Fault>,
+    pub find_faults: VecDeque<Fault>,
+    /// Every call answers this.
+    pub away: Option<Error>,
+    pub busy: usize,
+    pub busiest: usize,
+    serial: u64,
+}
+
+pub struct Cloud {
+    pub ledger: Mutex<Ledger>,
+    pub behaviour: Mutex<CreateBehaviour>,
+    pub settle: Duration,
+    pub visible_after: Mutex<Duration>,
+    pub ready_after: Mutex<Duration>,
+    pub delete_takes: Mutex<Duration>,
+    pub call_takes: Mutex<Duration>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Cloud {
+    pub fn new(clock: Arc<dyn Clock>, behaviour: CreateBehaviour, settle: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            ledger: Mutex::default(),
+            behaviour: Mutex::new(behaviour),
+            settle,
+            visible_after: Mutex::new(Duration::ZERO),
+            ready_after: Mutex::new(Duration::from_secs(2)),
+            delete_takes: Mutex::new(Duration::from_secs(1)),
+            call_takes: Mutex::new(Duration::from_millis(10)),
+            clock,
+        })
+    }
+
+    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap()
+    }
+
+    /// Instances that are not deleted.
+    pub fn live(&self, id: OrderId) -> Vec<Made> {
+        let end = format!(":{id}");
+        self.ledger()
+            .made
+            .iter()
+            .filter(|made| made.gone_at.is_none() && made.tag.ends_with(&end))
+            .cloned()
+            .collect()
+    }
+
+    pub fn all_live(&self) -> usize {
+        self.ledger().made.iter().filter(|made| made.gone_at.is_none()).count()
+    }
+
+    pub fn calls(&self, what: &str, id: OrderId) -> Vec<Timestamp> {
+        let id = id.to_string();
+        let ledger = self.ledger();
+        ledger
+            .calls
+            .iter()
+            .filter(|(_, call, order)| call == what && *order == id)
+            .map(|(at, ..)| *at)
+            .collect()
+    }
+
+    pub fn calls_of(&self, id: OrderId) -> Vec<String> {
+        let id = id.to_string();
+        self.ledger()
+            .calls
+            .iter()
+            .filter(|(_, _, order)| *order == id)
+            .map(|(_, call, _)| call.clone())
+            .collect()
+    }
+
+    /// Makes an instance with the tag of an order behind everybody's back.
+    pub fn plant(&self, tag: &str, account: &str) -> String {
+        self.make(tag, account)
+    }
+
+    /// Destroys an instance with the cloud's own tools.
+    pub fn destroy(&self, id: &str) {
+        let now = self.clock.now();
+        for made in self.ledger().made.iter_mut().filter(|made| made.id == id) {
+            made.gone_at = Some(now);
+        }
+    }
+
+    pub fn set_status(&self, id: &str, status: Status) {
+        self.ledger().made.iter_mut().filter(|made| made.id == id).for_each(|made| made.status = status);
+    }
+
+    fn make(&self, tag: &str, account: &str) -> String {
+        let now = self.clock.now();
+        let visible_at = now.plus(*self.visible_after.lock().unwrap());
+        let mut ledger = self.ledger();
+        ledger.serial += 1;
+        let id = format!("i-{}", ledger.serial);
+        ledger.made.push(Made {
+            id: id.clone(),
+            tag: tag.to_owned(),
+            account: account.to_owned(),
+            made_at: now,
+            visible_at,
+            status: Status::Ready,
+            gone_at: None,
+        });
+        id
+    }
+
+    fn view(&self, made: &Made) -> InstanceView {
+        let ready_at = made.made_at.plus(*self.ready_after.lock().unwrap());
+        let status = if self.clock.now() < ready_at { Status::Creating } else { made.status };
+        InstanceView {
+            id: made.id.clone(),
+            status,
+            cloud_state: format!("{status:?}").to_uppercase(),
+            fault: None,
+            allocation: Allocation::default(),
+            addresses: Vec::new(),
+            poll_after: None,
+        }
+    }
+
+    fn is_there(&self, made: &Made) -> bool {
+        let now = self.clock.now();
+        made.visible_at <= now && made.gone_at.is_none_or(|gone| gone > now)
+    }
+
+    async fn enter(
+        &self,
+        what: &str,
+        order: &OrderRef,
+        faults: fn(&mut Ledger) -> &mut VecDeque<Fault>,
+    ) -> Result<Fault, Error> {
+        let (fault, away) = {
+            let mut ledger = self.ledger();
+            ledger.calls.push((self.clock.now(), what.to_owned(), order.id.to_string()));
+            ledger.busy += 1;
+            ledger.busiest = ledger.busiest.max(ledger.busy);
+            (faults(&mut ledger).pop_front(), ledger.away.clone())
+        };
+        let takes = *self.call_takes.lock().unwrap();
+        let leave = Leave(self);
+        tokio::time::sleep(takes).await;
+        let fault = match (away, fault) {
+            (Some(error), _) | (None, Some(Fault::Refuse(error))) => Err(error),
+            (None, Some(Fault::Panic)) => panic!("a defect"),
+            (None, Some(Fault::Slow(takes))) => {
+                tokio::time::sleep(takes).await;
+                Ok(Fault::Slow(takes))
+            }
+            (None, Some(fault)) => Ok(fault),
+            (None, None) => Ok(Fault::Slow(Duration::ZERO)),
+        };
+        drop(leave);
+        fault
+    }
+}
+
+struct Leave<'a>(&'a Cloud);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.ledger().busy -= 1;
+    }
+}
+
+pub fn lost() -> Error {
+    Error::transient("the answer was lost").applied(Applied::Unknown)
+}
+
+#[async_trait]
+impl InstanceDriver for Cloud {
+    fn descriptor(&self) -> DriverDescriptor {
+        DriverDescriptor { create: *self.behaviour.lock().unwrap(), settle: self.settle, actions: Vec::new() }
+    }
+
+    async fn request_instance(&self, context: &CreateContext, token: &LocalToken) -> Result<Created, Error> {
+        let order = &context.order;
+        let fault = self.enter("request", order, |ledger| &mut ledger.request_faults).await?;
+        if matches!(fault, Fault::LoseRequest) {
+            return Err(lost());
+        }
+        let idempotent = *self.behaviour.lock().unwrap() == CreateBehaviour::Idempotent;
+        let existing =
+            self.ledger().made.iter().find(|made| made.tag == order.tag && made.gone_at.is_none()).cloned();
+        let id = match existing.filter(|_| idempotent) {
+            Some(made) => made.id,
+            None => self.make(&order.tag, &token.account),
+        };
+        match fault {
+            Fault::LoseAnswer => Err(lost()),
+            Fault::SlowThenLost(takes) => {
+                tokio::time::sleep(takes).await;
+                Err(lost())
+            }
+            _ => Ok(Created { id, driver_state: "note".into() }),
+        }
+    }
+
+    async fn get_instance(
+        &self,
+        id: &str,
+        _: &str,
+        order: &OrderRef,
+        token: &LocalToken,
+    ) -> Result<Observed, Error> {
+        match self.enter("get", order, |ledger| &mut ledger.get_faults).await? {
+            Fault::LoseAnswer | Fault::LoseRequest => return Err(lost()),
+            _ => {}
+        }
+        let made =
+            self.ledger().made.iter().find(|made| made.id == id && made.account == token.account).cloned();
+        Ok(match made.filter(|made| self.is_there(made)) {
+            Some(made) => Observed::Present(self.view(&made)),
+            None => Observed::Gone,
+        })
+    }
+
+    async fn delete_instance(
+        &self,
+        id: &str,
+        _: &str,
+        order: &OrderRef,
+        token: &LocalToken,
+    ) -> Result<(), Error> {
+        let fault = self.enter("delete", order, |ledger| &mut ledger.delete_faults).await?;
+        if matches!(fault, Fault::LoseRequest) {
+            return Err(lost());
+        }
+        let gone_at = self.clock.now().plus(*self.delete_takes.lock().unwrap());
+        let here =
+            |made: &&mut Made| made.id == id && made.account == token.account && made.gone_at.is_none();
+        self.ledger().made.iter_mut().filter(here).for_each(|made| made.gone_at = Some(gone_at));
+        if matches!(fault, Fault::LoseAnswer) { Err(lost()) } else { Ok(()) }
+    }
+
+    async fn find_instances(&self, order: &OrderRef, token: &LocalToken) -> Result<Vec<Tagged>, Error> {
+        match self.enter("find", order, |ledger| &mut ledger.find_faults).await? {
+            Fault::LoseAnswer | Fault::LoseRequest => return Err(lost()),
+            _ => {}
+        }
+        if *self.behaviour.lock().unwrap() == CreateBehaviour::Neither {
+            return Err(Error::unsupported("this cloud cannot search"));
+        }
+        let made = self.ledger().made.clone();
+        Ok(made
+            .iter()
+            .filter(|made| made.tag == order.tag && made.account == token.account && self.is_there(made))
+            .map(|made| Tagged {
+                tag: made.tag.clone(),
+                instance: self.view(made),
+                created_at: Some(made.made_at),
+                driver_state: "note".into(),
+            })
+            .collect())
+    }
+
+    async fn list_instances(&self, _: &LocalToken, _: Option<&str>) -> Result<TaggedPage, Error> {
+        Ok(TaggedPage::default())
+    }
+}
+
+/// Maps everybody to one account, and gives tokens for the accounts it knows.
+pub struct Accounts {
+    pub account: String,
+    pub lost: Mutex<HashSet<String>>,
+    pub away: Mutex<Option<Error>>,
+    pub refuses: Mutex<Option<Error>>,
+    pub made: Mutex<HashMap<String, u32>>,
+    pub lives: Option<Duration>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Accounts {
+    pub fn new(clock: Arc<dyn Clock>, account: &str) -> Arc<Self> {
+        Arc::new(Self {
+            account: account.to_owned(),
+            lost: Mutex::default(),
+            away: Mutex::default(),
+            refuses: Mutex::default(),
+            made: Mutex::default(),
+            lives: Some(Duration::from_secs(3600)),
+            clock,
+        })
+    }
+
+    pub fn made(&self) -> u32 {
+        self.made.lock().unwrap().values().sum()
+    }
+}
+
+#[async_trait]
+impl Mapper for Accounts {
+    async fn map_user(&self, _: &FederationUser, _: &str, _: &Context) -> Result<String, Error> {
+        match self.refuses.lock().unwrap().clone() {
+            Some(error) => Err(error),
+            None => Ok(self.account.clone()),
+        }
+    }
+
+    async fn get_token(
+        &self,
+        account: &str,
+        _: &str,
+        _: &Context,
+        _: Option<&SecretBytes>,
+    ) -> Result<LocalToken, Error> {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        if let Some(error) = self.away.lock().unwrap().clone() {
+            return Err(error);
+        }
+        if self.lost.lock().unwrap().contains(account) {
+            return Err(Error::unsupported("no such account here"));
+        }
+        *self.made.lock().unwrap().entry(account.to_owned()).or_default() += 1;
+        Ok(LocalToken {
+            account: account.to_owned(),
+            secret: None,
+            expires_at: self.lives.map(|lives| self.clock.now().plus(lives)),
+            attributes: "{}".into(),
+            made_by: "accounts".into(),
+        })
+    }
+}

@@ -38,8 +38,7 @@ pub(crate) async fn run(args: &ServeArgs, door: &DoorArgs) -> Outcome {
         // Whatever is half started holds nothing that anybody was told of.
         () = stopped(&mut signals) => return Ok(Answer::Yes),
     };
-    eprintln!("archipel {}: site {} is ready at {}", env!("CARGO_PKG_VERSION"), site.id, site.url);
-    tracing::info!(site = %site.id, url = %site.url, "ready");
+    tracing::info!(site = %site.id, url = %site.url, version = env!("CARGO_PKG_VERSION"), "ready");
     loop {
         match signals.next().await {
             Told::Stop => break,
@@ -47,7 +46,11 @@ pub(crate) async fn run(args: &ServeArgs, door: &DoorArgs) -> Outcome {
                 Ok(done) => {
                     tracing::info!(generation = done.generation, changed = ?done.changed, needs_restart = ?done.needs_restart, "configuration taken");
                 }
-                Err(error) => tracing::error!(%error, "configuration refused; the old one still serves"),
+                Err(error) => {
+                    for reason in error.message.lines() {
+                        tracing::error!(reason, "configuration refused; the old one still serves");
+                    }
+                }
             },
         }
     }

@@ -28,11 +28,11 @@ pub(crate) fn run(door: &DoorArgs, printer: &Printer) -> Outcome {
     let problems: Vec<String> = [secrets, certificate].into_iter().filter_map(Result::err).collect();
     if problems.is_empty() {
         let text = format!(
-            "{} is right: site {}, {} ways to log in, {} clouds, REST on {}",
+            "{} is right: site {}, {}, {}, REST on {}",
             config.file.display(),
             config.site.id,
-            config.runtime.identity.len(),
-            config.runtime.cloud.len(),
+            counted(config.runtime.identity.len(), "way to log in", "ways to log in"),
+            counted(config.runtime.cloud.len(), "cloud", "clouds"),
             config.site.listen
         );
         printer.say(&text, &json!({"ok": true, "site": config.site.id, "listen": config.site.listen}));
@@ -41,4 +41,8 @@ pub(crate) fn run(door: &DoorArgs, printer: &Printer) -> Outcome {
     let list: Vec<_> = problems.iter().map(|message| json!({ "message": message })).collect();
     printer.say(&problems.join("\n"), &json!({"ok": false, "problems": list}));
     Ok(Answer::No)
+}
+
+fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }

@@ -1,12 +1,14 @@
 //! Reads the site file again, and takes it whole or not at all. What only a restart can change is named.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use archipel_api::{ReloadHook, Reloaded};
 use archipel_identity::Identity;
-use archipel_model::Error;
+use archipel_model::{CloudName, Error};
 use archipel_orders::Orders;
+use archipel_orders::store::{OrderQuery, Visible};
 use archipel_runtime::Runtime;
 use archipel_vault::Vault;
 use async_trait::async_trait;
@@ -38,12 +40,55 @@ impl ReloadHook for Reload {
         if !are_same(&self.secrets, &vault) {
             needs_restart.push("secrets".to_owned());
         }
+        self.refuse_to_lose_orders(&current, &new).await?;
         let changed = changed(&current, &new);
         self.runtime.reconfigure(new.runtime.clone()).await.map_err(|reasons| refused(reasons.join("; ")))?;
+        // An order may have come in between; then the old configuration stays.
+        if let Err(error) = self.refuse_to_lose_orders(&current, &new).await {
+            self.runtime
+                .reconfigure(current.runtime.clone())
+                .await
+                .map_err(|reasons| refused(reasons.join("; ")))?;
+            return Err(error);
+        }
         self.identity.forget_cached();
         self.orders.wake();
         *current = new;
         Ok(Reloaded { generation: self.runtime.site().current().number, changed, needs_restart })
+    }
+}
+
+impl Reload {
+    /// A cloud that goes while orders are there would leave instances that nobody polls or deletes any more.
+    async fn refuse_to_lose_orders(&self, old: &Config, new: &Config) -> Result<(), Error> {
+        let gone = old.runtime.cloud.iter().map(|cloud| &cloud.name);
+        for cloud in gone.filter(|name| !new.runtime.cloud.iter().any(|cloud| cloud.name == **name)) {
+            let page = self.orders.list(&orders_of(cloud.clone())).await?;
+            if !page.items.is_empty() {
+                return Err(Error::conflict(format!(
+                    "cloud {cloud} has orders that are not closed, so it cannot be removed; set state = \"draining\" and \
+                     delete them first"
+                ))
+                .code("cloud-in-use")
+                .detail("cloud", cloud.as_str()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether there is any order of a cloud that is not closed.
+fn orders_of(cloud: CloudName) -> OrderQuery {
+    OrderQuery {
+        visible: Visible::Any,
+        kind: None,
+        states: Vec::new(),
+        cloud: Some(cloud),
+        site: None,
+        labels: BTreeMap::new(),
+        unreachable: None,
+        after: None,
+        limit: 1,
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) fn look() -> Vec<Finding> {
 fn address_space() -> Finding {
     let what = "address space";
     match getrlimit(Resource::As).current {
-        None => Finding::good(what, "unbounded: instances come from a pool"),
+        None => Finding::good(what, "unbounded"),
         Some(bytes) => Finding::doubtful(
             what,
             format!(

@@ -32,6 +32,7 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
     findings.push(data_dir(config));
     findings.extend(keys(config));
     findings.extend(free_space(config));
+    findings.push(engine(config));
     findings.extend(plugins(config));
     findings.extend(daemon(config).await);
     findings
@@ -149,6 +150,30 @@ fn free_space(config: &Config) -> Option<Finding> {
     } else {
         Finding::good("disk", says)
     })
+}
+
+fn engine(config: &Config) -> Finding {
+    let what = "wasm engine";
+    match archipel_runtime::probe(&config.limits.plugins) {
+        Ok(facts) if facts.pooling => Finding::good(
+            what,
+            format!(
+                "wasmtime {}, {} instances from a pool, {} of them kept for AAA",
+                facts.wasmtime, facts.instances, facts.aaa_instances
+            ),
+        ),
+        Ok(facts) => Finding::doubtful(
+            what,
+            format!(
+                "no pool of instances, so calls are slower: {}",
+                facts.pooling_refused.unwrap_or_default()
+            ),
+            "give it address space (ulimit -v unlimited, or LimitAS=infinity), or lower limits.plugins.driver_slots",
+        ),
+        Err(error) => {
+            Finding::bad(what, error, "lower [limits.plugins], or use a machine with more address space")
+        }
+    }
 }
 
 fn plugins(config: &Config) -> Vec<Finding> {

@@ -82,8 +82,9 @@ pub(super) fn run(name: &str, write: bool, door: &DoorArgs, printer: &Printer) -
     let json = json!({"plugin": name, "digest": explained.digest, "asks_for": asked, "granted": after, "changed": is_new, "written": written,
         "secrets_to_bind": open.secrets});
     printer.say(text.trim_end(), &json);
-    let is_complete = (!is_new || written) && open.secrets.is_empty() && open.unset.is_empty();
-    Ok(if is_complete { Answer::Yes } else { Answer::No })
+    // To show it is all that was asked for; to write it is only done when nothing is left for the administrator.
+    let is_left = write && !(open.secrets.is_empty() && open.unset.is_empty());
+    Ok(if is_left { Answer::No } else { Answer::Yes })
 }
 
 /// The configuration of every binding that uses the plugin: which hosts it asks for may depend on it.

@@ -102,7 +102,7 @@ pub struct Generation {
     pub site: SiteId,
     /// Identity bindings in the order of the site file.
     pub identity: Vec<IdentityBinding>,
-    /// The chain; all must allow.
+    /// The chain; all must allow. A link whose plugin is away stays in it and answers so: left out, it would open the site.
     pub authorization: Vec<AuthorizationBinding>,
     /// Clouds by name.
     pub clouds: BTreeMap<CloudName, Arc<CloudBinding>>,

@@ -3,6 +3,7 @@
 mod engine;
 mod events;
 mod idempotency;
+mod kill;
 mod orders;
 mod plugins;
 mod races;

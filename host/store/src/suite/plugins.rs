@@ -64,7 +64,7 @@ async fn a_swap_happens_only_from_what_is_expected() {
         let tries = (0..32).map(|number: u32| {
             let storage = f.store.plugin_storage();
             tokio::spawn(async move {
-                let new = Some(number.to_string().into_bytes());
+                let new = Some(format!("new {number}").into_bytes());
                 storage.compare_and_swap("b", "k", Some(b"1".to_vec()), new, QUOTA).await.unwrap()
             })
         });

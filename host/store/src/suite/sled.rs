@@ -185,3 +185,48 @@ async fn what_was_read_once_is_never_unread() {
     }
     engine.close().await;
 }
+
+/// Needs root, for a disk of its own: `cargo test -p archipel-store -- --ignored full_disk`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "mounts a small disk, which needs root"]
+async fn a_full_disk_is_an_error_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let mount = |args: &[&str]| {
+        assert!(std::process::Command::new(args[0]).args(&args[1..]).status().unwrap().success())
+    };
+    let path = dir.path().to_str().unwrap();
+    mount(&["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", path]);
+    let options = SledOptions { min_free_bytes: 0, ..SledOptions::default() };
+    let engine = SledEngine::open(&dir.path().join("store"), options).unwrap();
+    let first = store(&engine).await;
+    let mut made = Vec::new();
+    let error = loop {
+        let order = compute("alice");
+        match first.orders().accept(acceptance(&order)).await {
+            Ok(_) => made.push(order.id),
+            Err(WriteError::Refused(error)) => break error,
+            Err(error) => panic!("{error:?}"),
+        }
+    };
+    println!("after {} orders: {error}", made.len());
+    assert!(error.has_code(STORE_UNAVAILABLE), "{error:?}");
+    for _ in 0..20 {
+        let _ = first.orders().accept(acceptance(&compute("alice"))).await;
+        let read = first.orders().get(made[0]).await;
+        println!("read: {:?}", read.map(|order| order.is_some()).map_err(|error| error.message));
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    }
+    mount(&["mount", "-o", "remount,size=64m", path]);
+    let since = std::time::Instant::now();
+    while let Err(error) = first.orders().accept(acceptance(&compute("alice"))).await {
+        println!("still {error:?}");
+        assert!(since.elapsed().as_secs() < 20);
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    }
+    for id in &made {
+        assert!(first.orders().get(*id).await.unwrap().is_some(), "acknowledged before the disk was full");
+    }
+    first.close().await;
+    open(&dir.path().join("store")).unwrap().close().await;
+    mount(&["umount", path]);
+}

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::ApiLimits;
 use crate::problem::{Answer, Problem, table};
@@ -119,7 +120,7 @@ fn is_length_limit(error: &(dyn std::error::Error + 'static)) -> bool {
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
     // serde would also take a struct as an array of its fields, which no schema says.
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
-        serde_json::from_slice::<serde_json::Value>(bytes).map_err(|error| broken(&error))?;
+        serde_json::from_slice::<Value>(bytes).map_err(|error| broken(&error))?;
         return Err(wrong("", "the body is not a JSON object"));
     }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
@@ -131,8 +132,12 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
         },
         Err(error) => {
             // What stopped the typed reading may stand before a break: look at the whole before blaming a field.
-            if let Err(error) = serde_json::from_slice::<serde_json::Value>(bytes) {
-                return Err(broken(&error));
+            let mut whole: Value = serde_json::from_slice(bytes).map_err(|error| broken(&error))?;
+            // JSON has one kind of number: 1.0 is an integer to JSON Schema, and so it is here.
+            if has_made_integers(&mut whole)
+                && let Ok(value) = serde_path_to_error::deserialize::<_, T>(&whole)
+            {
+                return Ok(value);
             }
             let path = error.path().to_string();
             Err(wrong(&path, &error.into_inner().to_string()))
@@ -141,13 +146,38 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
 }
 
 /// Parses a value that stands at `at` within a body.
-pub(crate) fn parse_value<T: DeserializeOwned>(value: serde_json::Value, at: &str) -> Answer<T> {
+pub(crate) fn parse_value<T: DeserializeOwned>(mut value: Value, at: &str) -> Answer<T> {
+    has_made_integers(&mut value);
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let path = if path == "." { at.to_owned() } else { format!("{at}.{path}") };
         wrong(&path, &error.into_inner().to_string())
     })
 }
+
+/// Writes every `n.0` as `n`; says whether there was one. `value` is at most 128 levels deep: serde_json read it.
+fn has_made_integers(value: &mut Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter_mut().fold(false, |any, item| has_made_integers(item) | any),
+        Value::Object(members) => {
+            members.values_mut().fold(false, |any, member| has_made_integers(member) | any)
+        }
+        Value::Number(number) => {
+            let whole = number
+                .as_f64()
+                .filter(|float| number.is_f64() && float.fract() == 0.0 && float.abs() < EXACT);
+            let Some(whole) = whole else { return false };
+            #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
+            let integer = whole as i64;
+            *value = integer.into();
+            true
+        }
+        _ => false,
+    }
+}
+
+/// 2^53: below it every integer is a float.
+const EXACT: f64 = 9_007_199_254_740_992.0;
 
 fn broken(error: &serde_json::Error) -> Problem {
     Problem::new(table::BAD_JSON, format!("the body is not JSON: {error}"))
@@ -181,7 +211,6 @@ mod tests {
     struct Sample {
         #[allow(dead_code, reason = "parsed, never read")]
         labels: Option<BTreeMap<String, String>>,
-        #[allow(dead_code, reason = "parsed, never read")]
         size: Option<u32>,
     }
 
@@ -200,6 +229,13 @@ mod tests {
         assert_eq!(refusal(b"{\"labels\":{\"a\":\"\xff\"}}").0, 400);
         let (_, document) = refusal("{\n  \"size\": NaN}");
         assert_eq!(document["line"], 2);
+    }
+
+    #[test]
+    fn an_integer_may_be_written_with_a_point_and_a_fraction_may_not_be_one() {
+        assert_eq!(parse::<Sample>(b"{\"size\": 3.0}").unwrap().size, Some(3));
+        assert_eq!(parse::<Sample>(b"{\"size\": 3e2}").unwrap().size, Some(300));
+        assert_eq!(refusal("{\"size\": -3.0}").0, 422);
     }
 
     #[test]

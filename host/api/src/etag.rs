@@ -1,4 +1,5 @@
-//! `ETag`, `If-Match`, `If-None-Match` (RFC 9110, section 13): an order's tag is its version in quotes, and strong.
+//! `ETag`, `If-Match`, `If-None-Match` (RFC 9110, section 13): an order's tag is its version in quotes, and strong. A bare
+//! version is taken as a tag too, because quotes get lost in shells.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -54,6 +55,8 @@ impl Condition {
             let text = value.to_str().map_err(|_| bad())?.trim();
             if text == "*" {
                 is_any = true;
+            } else if (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit()) {
+                tags.push(Tag { is_weak: false, opaque: text.to_owned() });
             } else {
                 tags.extend(list(text).ok_or_else(bad)?);
             }
@@ -129,6 +132,7 @@ mod tests {
         assert!(condition("*").unwrap().unwrap().holds_strongly(7));
         assert!(condition("\"7\"").unwrap().unwrap().holds_strongly(7));
         assert!(condition("\"1,2\" , W/\"3\",\"7\"").unwrap().unwrap().holds_strongly(7));
+        assert!(condition("7").unwrap().unwrap().holds_strongly(7));
         assert!(!condition("\"6\"").unwrap().unwrap().holds_strongly(7));
         assert_eq!(Condition::if_match(&HeaderMap::new()).unwrap(), None);
     }
@@ -142,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_is_no_tag_is_400() {
-        for bad in ["7", "\"7", "", "\"7\" \"8\"", "*, \"7\"", "\"7\","] {
+        for bad in ["x", "7, 8", "\"7", "", "\"7\" \"8\"", "*, \"7\"", "\"7\","] {
             assert_eq!(condition(bad).unwrap_err().row(), table::BAD_HEADER, "{bad}");
         }
     }

@@ -1,14 +1,18 @@
 //! The envelope of every list, and its `Link` header (RFC 8288).
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Uri, header};
 use serde::Serialize;
 use url::form_urlencoded;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{Schema, SchemaType, Type};
+use utoipa::openapi::{ArrayBuilder, ObjectBuilder, Ref, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 
 /// A list.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
 pub(crate) struct List<T> {
     /// In the list's order.
     pub(crate) items: Vec<T>,
@@ -27,6 +31,41 @@ pub(crate) struct Incomplete {
     pub(crate) cloud: Option<String>,
     /// Why.
     pub(crate) reason: String,
+}
+
+/// Named after what it lists: `OrderList`.
+impl<T: ToSchema> ToSchema for List<T> {
+    fn name() -> Cow<'static, str> {
+        format!("{}List", T::name()).into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((T::name().into_owned(), T::schema()));
+        schemas.push((Incomplete::name().into_owned(), Incomplete::schema()));
+        T::schemas(schemas);
+    }
+}
+
+impl<T: ToSchema> PartialSchema for List<T> {
+    fn schema() -> RefOr<Schema> {
+        let named = |name| ArrayBuilder::new().items(Ref::from_schema_name(name));
+        let next = ObjectBuilder::new()
+            .schema_type(SchemaType::Array(vec![Type::String, Type::Null]))
+            .description(Some("Give it back as `?cursor=` for the next page; null at the end."));
+        let incomplete = named(Incomplete::name());
+        ObjectBuilder::new()
+            .schema_type(SchemaType::new(Type::Object))
+            .property("items", named(T::name()))
+            .property("next", next)
+            .property(
+                "incomplete",
+                incomplete.description(Some("What could not be asked: the list is the rest.")),
+            )
+            .required("items")
+            .required("next")
+            .required("incomplete")
+            .into()
+    }
 }
 
 impl<T: Serialize> List<T> {

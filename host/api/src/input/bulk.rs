@@ -5,8 +5,8 @@ use archipel_model::order::Kind;
 use archipel_model::spec::CreateOrder;
 use serde::Deserialize;
 use serde_json::Value;
-use utoipa::openapi::schema::{Schema, SchemaType, Type};
-use utoipa::openapi::{ObjectBuilder, OneOfBuilder, RefOr};
+use utoipa::openapi::schema::{AnyOfBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::{ObjectBuilder, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::create::{AttachmentCreate, ComputeCreate, Create, NetworkCreate, VolumeCreate};
@@ -46,9 +46,13 @@ impl PartialSchema for BulkItem {
             (NetworkCreate::schema(), NetworkCreate::KIND),
             (AttachmentCreate::schema(), AttachmentCreate::KIND),
         ];
+        let any = ObjectBuilder::new().schema_type(SchemaType::AnyValue).description(Some(
+            "Anything else: its result is a 422, and the other items are not touched by it.",
+        ));
         items
             .into_iter()
-            .fold(OneOfBuilder::new(), |one_of, (schema, kind)| one_of.item(with_kind(schema, kind)))
+            .fold(AnyOfBuilder::new(), |any_of, (schema, kind)| any_of.item(with_kind(schema, kind)))
+            .item(any)
             .into()
     }
 }

@@ -192,7 +192,7 @@ pub(crate) fn prefer() -> Ref {
 }
 
 pub(crate) fn etags() -> Ref {
-    string().pattern(Some(r#"^(\*|"[0-9]{1,19}")$"#)).into()
+    string().pattern(Some(r#"^(\*|"[0-9]{1,19}"|[0-9]{1,19})$"#)).into()
 }
 
 /// A parameter in the path. Anything may be tried; what is no id is simply not found.

@@ -81,7 +81,7 @@ async fn a_plugin_without_its_grant_is_refused_with_the_lines_that_grant_it() {
     assert_eq!(cloud["health"]["status"], "away", "{cloud}");
 
     // Granted, it comes without a restart.
-    site.config["grants"]["cloud-emulated"] = json!({"storage": "64 MiB"});
+    site.config["grants"]["cloud-emulated"] = json!({"storage": "256 MiB"});
     site.write().unwrap();
     daemon.admin().post("/v1/admin/plugins/actions/reload", &json!({})).await.unwrap().success().unwrap();
     daemon.plugin_state("cloud-emulated", "live", None).await.unwrap();

@@ -5,6 +5,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::result_large_err,
     unreachable_pub,
     reason = "it shares its site with the tests"
 )]

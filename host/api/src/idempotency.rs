@@ -32,6 +32,9 @@ pub(crate) const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Out, on a kept answer.
 pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
+/// Longest answer that is kept: half of what a commit of the store may hold.
+const KEPT_BYTES: usize = 512 * 1024;
+
 /// Keys in use just now.
 #[derive(Default)]
 pub(crate) struct Flights(Arc<Mutex<HashMap<IdempotencyScope, Arc<tokio::sync::Mutex<()>>>>>);
@@ -152,8 +155,12 @@ impl Keyed {
         Ok(ids)
     }
 
-    /// Keeps an answer.
+    /// Keeps an answer. One that is too large for a commit is not kept: a repetition then meets the reserved ids and is
+    /// answered from the orders themselves.
     pub(crate) async fn keep(&self, app: &App, answer: StoredAnswer) -> Answer<()> {
+        if answer.body.len() > KEPT_BYTES {
+            return Ok(());
+        }
         let record = IdempotencyRecord {
             request_hash: self.request.request_hash.clone(),
             created_at: self.begun.as_ref().map_or_else(|| app.clock.now(), |record| record.created_at),

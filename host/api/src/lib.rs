@@ -62,6 +62,11 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     routes::all().split().1
 }
 
+/// The same document as `/openapi.json` gives it.
+pub fn openapi_json() -> serde_json::Value {
+    openapi::to_json(&openapi())
+}
+
 fn door(state: ApiState, door: Door) -> Router {
     let (routes, api) = routes::all().split();
     let app: App = Shared::new(state, door, &api);

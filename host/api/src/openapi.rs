@@ -88,5 +88,21 @@ fn document(paths: Paths, mut schemas: BTreeMap<String, RefOr<Schema>>) -> OpenA
 
 /// The document as JSON.
 pub(crate) fn to_json(api: &OpenApi) -> Value {
-    serde_json::to_value(api).unwrap_or(Value::Null)
+    let mut document = serde_json::to_value(api).unwrap_or(Value::Null);
+    name_links(&mut document);
+    document
+}
+
+/// utoipa 5.5 writes a link's `operationId` as `operation_id`.
+fn name_links(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(name_links),
+        Value::Object(members) => {
+            if let Some(id) = members.shift_remove("operation_id") {
+                members.insert("operationId".to_owned(), id);
+            }
+            members.values_mut().for_each(name_links);
+        }
+        _ => {}
+    }
 }

@@ -28,9 +28,12 @@ const NOT_HERE: &str = "there is no such thing here, or it is not yours";
 /// The one text of every 500.
 const DEFECT: &str = "this is a defect of Archipel; give the administrator the instance of this problem, it finds the log line";
 
-/// A failure on its way out.
+/// A failure on its way out; one pointer, because nearly every function of this crate may return one.
 #[derive(Clone, Debug)]
-pub struct Problem {
+pub struct Problem(Box<Occurrence>);
+
+#[derive(Clone, Debug)]
+struct Occurrence {
     row: Row,
     detail: String,
     members: Map<String, Value>,
@@ -44,14 +47,15 @@ pub type Answer<T = Response> = Result<T, Problem>;
 impl Problem {
     /// An occurrence of `row`.
     pub fn new(row: Row, detail: impl Into<String>) -> Self {
-        Self { row, detail: detail.into(), members: Map::new(), retry_after: None, cause: None }
+        let detail = detail.into();
+        Self(Box::new(Occurrence { row, detail, members: Map::new(), retry_after: None, cause: None }))
     }
 
     /// With a member that a client can act on. The members of RFC 9457 itself cannot be replaced.
     #[must_use]
     pub fn member(mut self, key: &str, value: impl Into<Value>) -> Self {
         if !matches!(key, "type" | "title" | "status" | "detail" | "instance") {
-            self.members.insert(key.to_owned(), value.into());
+            self.0.members.insert(key.to_owned(), value.into());
         }
         self
     }
@@ -59,7 +63,7 @@ impl Problem {
     /// With a time to wait.
     #[must_use]
     pub fn retry_after(mut self, after: Duration) -> Self {
-        self.retry_after = Some(after);
+        self.0.retry_after = Some(after);
         self
     }
 
@@ -70,33 +74,35 @@ impl Problem {
 
     /// A 500: `cause` goes into the log alone.
     pub fn internal(cause: impl Into<String>) -> Self {
-        Self { cause: Some(cause.into()), ..Self::new(table::INTERNAL, DEFECT) }
+        let mut problem = Self::new(table::INTERNAL, DEFECT);
+        problem.0.cause = Some(cause.into());
+        problem
     }
 
     /// The row.
-    pub const fn row(&self) -> Row {
-        self.row
+    pub fn row(&self) -> Row {
+        self.0.row
     }
 
     /// What is to be logged and not sent.
     pub fn cause(&self) -> Option<&str> {
-        self.cause.as_deref()
+        self.0.cause.as_deref()
     }
 
     /// For a person.
     pub fn detail(&self) -> &str {
-        &self.detail
+        &self.0.detail
     }
 
     /// As a document, for the request so named.
     pub fn document(&self, request_id: &str) -> Value {
         let mut members = Map::new();
-        members.insert("type".into(), format!("{}{}", table::PREFIX, self.row.code).into());
-        members.insert("title".into(), self.row.title.into());
-        members.insert("status".into(), self.row.status.into());
-        members.insert("detail".into(), self.detail.clone().into());
+        members.insert("type".into(), format!("{}{}", table::PREFIX, self.0.row.code).into());
+        members.insert("title".into(), self.0.row.title.into());
+        members.insert("status".into(), self.0.row.status.into());
+        members.insert("detail".into(), self.0.detail.clone().into());
         members.insert("instance".into(), format!("urn:archipel:request:{request_id}").into());
-        members.extend(self.members.clone());
+        members.extend(self.0.members.clone());
         if let Some(after) = self.retry_after_s() {
             members.insert("retry_after_s".into(), after.into());
         }
@@ -105,18 +111,18 @@ impl Problem {
 
     /// Whole seconds to wait, at least one, for the statuses that carry `Retry-After`.
     pub fn retry_after_s(&self) -> Option<u64> {
-        let default = match self.row.status {
+        let default = match self.0.row.status {
             429 => 1,
             503 => 5,
             _ => return None,
         };
-        let asked = self.retry_after.map(|after| after.as_millis().div_ceil(1000));
+        let asked = self.0.retry_after.map(|after| after.as_millis().div_ceil(1000));
         Some(asked.map_or(default, |seconds| u64::try_from(seconds).unwrap_or(default).max(1)))
     }
 
     /// The status.
     pub fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.0.row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 }
 
@@ -129,7 +135,7 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after_s() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.row.status == 401 {
+        if self.0.row.status == 401 {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
         }
         response.extensions_mut().insert(self);
@@ -188,7 +194,7 @@ impl From<Error> for Problem {
             return Self::internal(error.message);
         }
         let mut problem = Self::new(row, error.message);
-        problem.retry_after = error.retry_after;
+        problem.0.retry_after = error.retry_after;
         if let Some(code) = error.code.filter(|code| code != row.code) {
             problem = problem.member("reason", code.into_owned());
         }

@@ -54,6 +54,9 @@ impl Param {
     }
 }
 
+/// Most label filters in one query: no order has more labels.
+const LABELS: usize = 64;
+
 /// For one order.
 pub(crate) const ONE: &[Param] = &[Param::Refresh];
 /// For a delete.
@@ -189,6 +192,9 @@ impl Query {
             if labels.insert(key.to_owned(), value.to_owned()).is_some_and(|other| other != value) {
                 return Err(bad("label", "one key is given with two values"));
             }
+        }
+        if self.values(Param::Label).count() > LABELS {
+            return Err(bad("label", "too many of them"));
         }
         Ok(labels)
     }

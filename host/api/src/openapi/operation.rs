@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use utoipa::ToSchema;
+use utoipa::openapi::link::Link;
 use utoipa::openapi::path::{
     Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, ParameterStyle,
 };
@@ -146,6 +147,17 @@ impl Op {
     /// An answer without a body.
     pub(crate) fn empty(mut self, status: u16, about: &str) -> Self {
         self.answers.insert(status, ResponseBuilder::new().description(about));
+        self
+    }
+
+    /// Where what the answer made goes on: operations that take its `id`.
+    pub(crate) fn links(mut self, status: u16, operations: &[&'static str]) -> Self {
+        if let Some(response) = self.answers.remove(&status) {
+            let link =
+                |id: &str| Link::builder().operation_id(id).parameter("id", "$response.body#/id").build();
+            let linked = operations.iter().fold(response, |response, id| response.link(*id, link(id)));
+            self.answers.insert(status, linked);
+        }
         self
     }
 

@@ -188,7 +188,8 @@ pub(crate) fn key() -> Ref {
 }
 
 pub(crate) fn prefer() -> Ref {
-    string().pattern(Some(r"^wait=[1-9][0-9]?$")).into()
+    // Any value is taken: what is not understood is passed over, as RFC 7240 asks.
+    string().into()
 }
 
 pub(crate) fn etags() -> Ref {
@@ -217,7 +218,7 @@ pub(crate) fn query_parameter(param: Param) -> Ref {
             .into(),
         Param::Label => {
             let label = string().pattern(Some(r"^[a-z0-9][a-z0-9._/-]{0,62}:.{0,256}$"));
-            ArrayBuilder::new().items(label).max_items(Some(1)).into()
+            ArrayBuilder::new().items(label).max_items(Some(64)).into()
         }
         Param::Unreachable | Param::Refresh | Param::Cascade | Param::DryRun => flag(),
     }

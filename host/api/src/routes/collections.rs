@@ -67,6 +67,7 @@ fn collection<T: Create + 'static>(routes: Routes, all: &str, each: &str, ids: &
         .waits()
         .body::<T>()
         .answer::<OrderView>(201, "Accepted; `Location` and `ETag` are the order's.")
+        .links(201, &[ids.get, ids.patch, ids.delete, "get-order", "list-order-events"])
         .problems(&[409, 422]);
     let list = list_op(ids.list, "Orders of this kind").query(query::ORDERS_OF_KIND);
     let routes = routes

@@ -104,3 +104,19 @@ async fn a_bulk_request_is_done_once() {
     let other = json!({"orders": [{"kind": "volume", "cloud": "one", "size_gib": 1}]});
     keyed(&site, "/v1/orders", &token, "bulk", other).await.ok(422).problem();
 }
+
+#[tokio::test]
+async fn a_bulk_answer_that_is_too_large_to_keep_is_made_again_from_its_orders() {
+    let site = TestSite::start().await;
+    let token = site.token("alice").await;
+    let item = json!({"kind": "compute", "cloud": "one", "image": "a", "user_data": "x".repeat(50_000)});
+    let body = json!({"orders": vec![item; 15]});
+    let ids = |reply: &Reply| -> Vec<String> {
+        let results = reply.json["results"].as_array().unwrap();
+        results.iter().map(|result| result["order"]["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let first = keyed(&site, "/v1/orders", &token, "large", body.clone()).await.ok(200);
+    let second = keyed(&site, "/v1/orders", &token, "large", body).await.ok(200);
+    assert_eq!(ids(&first), ids(&second));
+    assert_eq!(count(&site, &token).await, 15);
+}

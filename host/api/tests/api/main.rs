@@ -4,6 +4,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::result_large_err,
     unreachable_pub,
     missing_docs,
     reason = "what is wrong in a test is to end it"

@@ -242,7 +242,9 @@ fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut next = Some(error);
     while let Some(error) = next {
         let text = error.to_string();
-        if !told.iter().any(|known| known.contains(&text)) {
+        // The pool's own words ("client error (Connect)") say nothing where something lies beneath.
+        let is_noise = text.starts_with("client error (") && error.source().is_some();
+        if !is_noise && !told.iter().any(|known| known.contains(&text)) {
             told.push(text);
         }
         next = error.source();

@@ -53,6 +53,10 @@ impl From<ClientError> for Failure {
             ClientError::Refused(refused) => {
                 Self::Refused { message: refused.to_string(), problem: refused.problem }
             }
+            // A socket that nobody listens at was left by a daemon that was killed.
+            ClientError::NoAnswer { door, reason } if door.starts_with('/') => Self::Environment(format!(
+                "no answer from {door}: {reason}; is the site running? `archipel serve` starts it"
+            )),
             other => Self::Environment(other.to_string()),
         }
     }

@@ -8,6 +8,7 @@
 pub(crate) mod tls;
 
 mod data_dir;
+mod housekeeping;
 mod logging;
 mod plugins;
 mod process;

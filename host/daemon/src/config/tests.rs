@@ -58,6 +58,12 @@ fn the_file_of_the_design_is_read() {
 }
 
 #[test]
+fn the_sample_site_is_right() {
+    let config = parse(include_str!("../../../../examples/site/site.toml")).unwrap();
+    assert_eq!((config.runtime.identity.len(), config.runtime.cloud.len(), config.limit.len()), (1, 1, 2));
+}
+
+#[test]
 fn a_site_without_an_id_is_told_so() {
     assert_eq!(told(""), "site.toml: site: the key \"id\" is missing");
     assert_eq!(

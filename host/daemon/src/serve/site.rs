@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::data_dir::DataDir;
+use super::housekeeping;
 use super::plugins::Plugins;
 use super::reload::Reload;
 use super::tls;
@@ -36,8 +37,7 @@ pub(super) struct RunningSite {
     engine: Arc<SledEngine>,
     runtime: Arc<Runtime>,
     stop: CancellationToken,
-    doors: Vec<JoinHandle<()>>,
-    scheduler: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl RunningSite {
@@ -53,40 +53,29 @@ impl RunningSite {
         let keys = Arc::new(Keys::load_or_create(&data.keys()).map_err(Failure::environment)?);
         let site_keys = Arc::new(SiteKeys::from_master(&keys.symmetric(&["identity"])));
 
-        let folder = data.store();
-        let engine = tokio::task::spawn_blocking(move || SledEngine::open(&folder, SledOptions::default()))
-            .await
-            .map_err(Failure::environment)?
-            .map_err(Failure::environment)?;
+        let engine = open_engine(&data).await?;
         // From here on nobody else serves this data directory.
         data.forget_earlier();
         let store =
             Store::open(engine.clone(), &id, Arc::clone(&clock)).await.map_err(Failure::environment)?;
 
-        let trusted = archipel_egress::tls::client_config(config.site.outgoing_ca.as_deref())
-            .map_err(Failure::environment)?;
-        let ledger = RingLedger::new(LEDGER_ENTRIES);
-        let egress = Arc::new(Egress::new(trusted, ledger, Arc::clone(&clock), EgressLimits::default()));
+        // Before plugins are compiled, which can take a minute: a port that is taken is told at once.
+        let listen = config.site.listen;
+        let tcp = TcpListener::bind(listen).await.map_err(|error| {
+            Failure::environment(format!(
+                "site.listen: {listen}: {error}; stop what uses it, or choose another"
+            ))
+        })?;
 
         let services = Services {
             storage: store.plugin_storage(),
             vault: Arc::clone(&vault),
-            egress,
+            egress: way_out(&config, Arc::clone(&clock))?,
             crypto: Arc::new(HostCrypto::new(Arc::clone(&keys))),
             clock: Arc::clone(&clock),
             site: id.clone(),
         };
-        let exe = std::env::current_exe().map_err(Failure::environment)?;
-        let key = *keys.symmetric(&["compiled code"]);
-        let options = RuntimeOptions {
-            compiler: Compiler::Child { exe },
-            folders_root: config.base.clone(),
-            ..RuntimeOptions::new(&config.site.plugin_dir, data.compiled(), key)
-        };
-        let runtime =
-            Runtime::start(config.runtime.clone(), services, options).await.map_err(Failure::environment)?;
-        let facts = runtime.engine();
-        tracing::info!(wasmtime = %facts.wasmtime, pooling = facts.pooling, instances = facts.instances, "plugins run");
+        let runtime = start_plugins(&config, &data, &keys, services).await?;
 
         let identity = Identity::new(
             runtime.site(),
@@ -118,7 +107,7 @@ impl RunningSite {
         let plugins: Arc<dyn PluginAdmin> =
             Arc::new(Plugins { runtime: runtime.admin(), reload: Arc::clone(&reload) });
         let state = ApiState {
-            identity,
+            identity: Arc::clone(&identity),
             orders: Arc::clone(&orders),
             site: runtime.site(),
             plugins,
@@ -130,12 +119,6 @@ impl RunningSite {
             metrics: archipel_api::Metrics::default(),
         };
 
-        let listen = config.site.listen;
-        let tcp = TcpListener::bind(listen).await.map_err(|error| {
-            Failure::environment(format!(
-                "site.listen: {listen}: {error}; stop what uses it, or choose another"
-            ))
-        })?;
         let scheme = if certificate.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}", tcp.local_addr()?);
         let socket = data.listen()?;
@@ -144,7 +127,7 @@ impl RunningSite {
         let limits = config.limits.api.clone();
         let public = archipel_api::router(state.clone());
         let admin = archipel_api::admin_router(state);
-        let doors = vec![
+        let tasks = vec![
             tokio::spawn(archipel_api::serve::serve_tcp(
                 tcp,
                 public,
@@ -153,17 +136,18 @@ impl RunningSite {
                 stop.clone(),
             )),
             tokio::spawn(archipel_api::serve::serve_unix(socket, admin, limits, stop.clone())),
+            tokio::spawn(orders.run(stop.clone())),
+            tokio::spawn(housekeeping::run(identity, stop.clone())),
         ];
-        let scheduler = tokio::spawn(orders.run(stop.clone()));
         data.announce(&url)?;
-        Ok(Self { id, url, reload, data, engine, runtime, stop, doors, scheduler })
+        Ok(Self { id, url, reload, data, engine, runtime, stop, tasks })
     }
 
     /// Takes it apart, gently.
     pub(super) async fn stop(self) {
         self.data.withdraw();
         self.stop.cancel();
-        for task in self.doors.into_iter().chain([self.scheduler]) {
+        for task in self.tasks {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a part of the site ended badly");
             }
@@ -171,4 +155,40 @@ impl RunningSite {
         self.runtime.shutdown().await;
         self.engine.close().await;
     }
+}
+
+/// Opening reads the whole log: not on a thread that serves.
+async fn open_engine(data: &DataDir) -> Result<Arc<SledEngine>, Failure> {
+    let folder = data.store();
+    tokio::task::spawn_blocking(move || SledEngine::open(&folder, SledOptions::default()))
+        .await
+        .map_err(Failure::environment)?
+        .map_err(Failure::environment)
+}
+
+/// The way out for plugins that ask clouds.
+fn way_out(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<Egress>, Failure> {
+    let trusted = archipel_egress::tls::client_config(config.site.outgoing_ca.as_deref())
+        .map_err(Failure::environment)?;
+    Ok(Arc::new(Egress::new(trusted, RingLedger::new(LEDGER_ENTRIES), clock, EgressLimits::default())))
+}
+
+async fn start_plugins(
+    config: &Config,
+    data: &DataDir,
+    keys: &Keys,
+    services: Services,
+) -> Result<Arc<Runtime>, Failure> {
+    let exe = std::env::current_exe().map_err(Failure::environment)?;
+    let key = *keys.symmetric(&["compiled code"]);
+    let options = RuntimeOptions {
+        compiler: Compiler::Child { exe },
+        folders_root: config.base.clone(),
+        ..RuntimeOptions::new(&config.site.plugin_dir, data.compiled(), key)
+    };
+    let runtime =
+        Runtime::start(config.runtime.clone(), services, options).await.map_err(Failure::environment)?;
+    let facts = runtime.engine();
+    tracing::info!(wasmtime = %facts.wasmtime, pooling = facts.pooling, instances = facts.instances, "plugins run");
+    Ok(runtime)
 }

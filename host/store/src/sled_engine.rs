@@ -119,8 +119,14 @@ impl SledEngine {
         &self,
         read: impl FnOnce(&sled::Tree) -> sled::Result<T> + Send + 'static,
     ) -> Result<T, EngineError> {
-        let handles = self.shared.handles()?;
+        let handles = self.shared.handles().inspect_err(|_| self.nudge())?;
         self.readers.run(move || read(&handles.tree)).await.map_err(EngineError::Unavailable)
+    }
+
+    /// Only the writer opens the files again, and only when it is asked something.
+    fn nudge(&self) {
+        // A full queue asks it anyway, and nobody waits for the answer.
+        let _ = self.jobs.try_send(Job::Flush { answer: oneshot::channel().0 });
     }
 
     async fn read_missing(&self, keys: Vec<Key>) -> Result<Vec<Option<Bytes>>, EngineError> {

@@ -19,6 +19,10 @@ pub(super) const STAMP: &[u8] = b"\0stamp";
 const HOLDER: &str = "holder";
 const MARK: &str = "mark";
 
+/// What the system says when the disk is at fault and the files are not; sled passes it on as text.
+const MACHINE: [&str; 5] =
+    ["Permission denied", "Read-only file system", "No space left", "Not a directory", "Too many open files"];
+
 /// How the engine uses the machine.
 #[derive(Clone, Debug)]
 pub struct SledOptions {
@@ -127,7 +131,7 @@ pub(super) fn open(dir: &Path, options: &SledOptions) -> Result<(Handles, u64), 
     });
     let (db, tree, stamp) = opened.map_err(|reason| match reason.contains("could not acquire lock") {
         true => OpenError::InUse { dir: dir.to_owned(), holder: holder(dir) },
-        false if reason.contains("denied") || reason.contains("Read-only") => {
+        false if MACHINE.iter().any(|words| reason.contains(words)) => {
             OpenError::Folder { dir: dir.to_owned(), reason }
         }
         false => damaged(reason),

@@ -16,6 +16,15 @@ pub fn with_manifest_of(component: &[u8], plugin: &[u8]) -> Vec<u8> {
     append(component, 0, &contents)
 }
 
+/// A plugin that does not describe itself: its manifest's section has another name.
+pub fn without_manifest(plugin: &[u8]) -> Vec<u8> {
+    let mut bytes = plugin.to_vec();
+    while let Some(at) = find(&bytes, MANIFEST.as_bytes()) {
+        bytes[at] = b'x';
+    }
+    bytes
+}
+
 /// One that imports an (empty) instance of this name, with the manifest of a plugin.
 pub fn importing(interface: &str, plugin: &[u8]) -> Vec<u8> {
     // One type: an instance type without declarations.

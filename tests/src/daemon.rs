@@ -1,4 +1,6 @@
 //! A running daemon: started, asked, stopped or killed. Dropping it kills it.
+//!
+//! `ARCHIPEL_TEST_LOG=info,archipel_orders=debug` makes daemons of tests say more.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -35,6 +37,7 @@ impl Daemon {
             .args(["serve", "--config"])
             .arg(site.file())
             .args(arguments)
+            .envs(std::env::var("ARCHIPEL_TEST_LOG").map(|filter| ("ARCHIPEL_LOG", filter)))
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)

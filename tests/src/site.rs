@@ -52,12 +52,19 @@ enum Folder {
 }
 
 impl Site {
-    /// A fresh site in a folder that goes with it, with the shipped plugins dropped.
+    /// A fresh site in a folder that goes with it, with the shipped plugins dropped. With `ARCHIPEL_TEST_KEEP` set the
+    /// folder stays, to look into.
     ///
     /// # Errors
     /// When the plugins were not built, or the disk refuses.
     pub fn temporary() -> Result<Self> {
-        Self::with(Folder::Temporary(tempfile::Builder::new().prefix("archipel-").tempdir()?))
+        let folder = tempfile::Builder::new().prefix("archipel-").tempdir()?;
+        if std::env::var_os("ARCHIPEL_TEST_KEEP").is_some() {
+            let kept = folder.keep();
+            eprintln!("the site stays in {}", kept.display());
+            return Self::with(Folder::Kept(kept));
+        }
+        Self::with(Folder::Temporary(folder))
     }
 
     /// A fresh site in a folder that stays.

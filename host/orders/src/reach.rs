@@ -94,6 +94,15 @@ macro_rules! call {
     }};
 }
 
+/// What was asked for in the shape of the REST API, where the name is a part of it: clouds show it to people.
+fn spec_with_name(order: &Order) -> serde_json::Value {
+    let mut spec = order.spec.clone();
+    if let Some(members) = spec.as_object_mut().filter(|_| !order.name.is_empty()) {
+        members.entry("name").or_insert_with(|| order.name.clone().into());
+    }
+    spec
+}
+
 impl<'a> Reach<'a> {
     /// The way of `order` under `account`, in this generation of the site.
     ///
@@ -117,7 +126,7 @@ impl<'a> Reach<'a> {
                 id: order.id,
                 tag: order.tag(),
                 kind: order.kind,
-                spec: order.spec.clone(),
+                spec: spec_with_name(order),
                 dependencies,
             },
             account: account.to_owned(),

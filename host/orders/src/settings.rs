@@ -22,7 +22,7 @@ pub struct OrdersConfig {
 
 /// Whose orders a `user` limit counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected \"*\" or { issuer = \"…\", subject = \"…\" }")]
 pub enum LimitUser {
     /// This user's.
     One(Owner),
@@ -32,7 +32,7 @@ pub enum LimitUser {
 
 /// Whose orders a `group` limit counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected \"*\" or a group's name in quotes")]
 pub enum LimitGroup {
     /// `"*"`: each group's that no rule of its own names.
     Every(Star),

@@ -31,7 +31,8 @@ async fn what_is_no_plugin_is_shown_with_its_reason_and_harms_nobody() {
         ("truncated", good[..good.len() / 2].to_vec(), "the file ends early"),
         ("truncated-early", good[..12].to_vec(), "the file ends early"),
         ("flipped", flipped, ""),
-        ("no-manifest", component::empty(), "it has no manifest"),
+        ("nothing-in-it", component::empty(), "it exports nothing"),
+        ("no-manifest", component::without_manifest(&good), "it has no manifest"),
         ("no-exports", component::with_manifest_of(&component::empty(), &good), "exports"),
         ("future-world", component::of_version(&good, "0.1.0", "0.9.0"), "0.9.0"),
         (
@@ -107,7 +108,7 @@ async fn a_configuration_that_the_plugin_does_not_take_is_told_with_its_path() {
     let daemon = site.start().await.unwrap();
     let status = daemon.plugin_state("mapper-all-to-one", "rejected", None).await.unwrap();
     let told = status["last_error"].as_str().unwrap();
-    assert!(told.contains("the configuration of") && told.contains("/default/account"), "{told}");
+    assert!(told.contains("the configuration of") && told.contains("default.account"), "{told}");
 }
 
 /// Everybody who should serve does: a login and an order go all the way.

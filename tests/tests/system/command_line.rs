@@ -162,7 +162,7 @@ fn plugin_files_are_checked_and_explained_without_a_site() {
     for (name, bytes, told) in [
         ("cut.wasm", mapper[..1000].to_vec(), "ends early"),
         ("core.wasm", b"\0asm\x01\0\0\0".to_vec(), "core module"),
-        ("bare.wasm", component::empty(), "no manifest"),
+        ("bare.wasm", component::without_manifest(&mapper), "no manifest"),
         ("future.wasm", component::of_version(&mapper, "0.1.0", "0.9.0"), "0.9.0"),
     ] {
         let ran = archipel(&["plugin", "check", &file(name, &bytes)]).unwrap().with_code(1);

@@ -54,7 +54,11 @@ fn what_keys_mean_together_is_checked() {
             "[site]\nid = \"a.example.org\"\n[[identity]]\nname = \"local\"\nplugin = \"p\"\nissuers = []\n",
             "issuers is empty",
         ),
-        ("[site]\nid = \"a.example.org\"\n[[limit]]\nuser = \"u\"\n", "site.toml:3"),
+        (
+            "[site]\nid = \"a.example.org\"\n[[limit]]\nuser = \"u\"\ninstances = 1\n",
+            "limit[0].user: expected \"*\" or { issuer",
+        ),
+        ("[site]\nid = \"a.example.org\"\n[[limit]]\nuser = \"*\"\n", "site.toml:3: limit[0]"),
     ] {
         let ran = check(text).with_code(1);
         assert!(ran.out.contains(told), "{told:?} is not in {:?} for\n{text}", ran.out);

@@ -198,7 +198,9 @@ fn classify_v6(ip: Ipv6Addr) -> AddressKind {
         | [0x2001, 0, ..]
         | [0x2002, ..] => AddressKind::Translated,
         // Outside 2000::/3 nothing is assigned as global unicast; inside it, IETF assignments and documentation.
-        [0x2001, 0x0001..=0x01ff, ..] | [0x2001, 0x0db8, ..] | [0x3fff, 0..=0x0fff, ..] => AddressKind::Reserved,
+        [0x2001, 0x0001..=0x01ff, ..] | [0x2001, 0x0db8, ..] | [0x3fff, 0..=0x0fff, ..] => {
+            AddressKind::Reserved
+        }
         [0x2000..=0x3fff, ..] => AddressKind::Public,
         _ => AddressKind::Reserved,
     }
@@ -216,20 +218,55 @@ mod tests {
     fn every_special_block_is_known() {
         use AddressKind::*;
         for (address, wanted) in [
-            ("8.8.8.8", Public), ("1.1.1.1", Public), ("2001:4860:4860::8888", Public), ("2a00:1450::1", Public),
-            ("127.0.0.1", Loopback), ("127.255.255.254", Loopback), ("::1", Loopback), ("::ffff:127.0.0.1", Loopback),
-            ("10.0.0.1", Private), ("172.16.0.1", Private), ("172.31.255.255", Private), ("172.32.0.1", Public),
-            ("192.168.1.1", Private), ("100.64.0.1", Private), ("100.128.0.1", Public), ("fd00:ec2::254", Private),
-            ("fc00::1", Private), ("::ffff:10.0.0.1", Private),
-            ("169.254.169.254", LinkLocal), ("::ffff:169.254.169.254", LinkLocal), ("::ffff:a9fe:a9fe", LinkLocal),
-            ("fe80::1", LinkLocal), ("febf::1", LinkLocal), ("fec0::1", Reserved),
-            ("0.0.0.0", NotAHost), ("::", NotAHost), ("224.0.0.1", NotAHost), ("239.255.255.255", NotAHost),
-            ("255.255.255.255", NotAHost), ("ff02::1", NotAHost), ("::ffff:0.0.0.0", NotAHost),
-            ("0.1.2.3", Reserved), ("192.0.0.8", Reserved), ("192.0.2.1", Reserved), ("198.18.0.1", Reserved),
-            ("198.51.100.7", Reserved), ("203.0.113.9", Reserved), ("240.0.0.1", Reserved), ("2001:db8::1", Reserved),
-            ("3fff::1", Reserved), ("2001:10::1", Reserved), ("100::1", Reserved), ("4000::1", Reserved),
-            ("64:ff9b::7f00:1", Translated), ("64:ff9b:1::1", Translated), ("2002:7f00:1::", Translated),
-            ("2001::1", Translated), ("::127.0.0.1", Translated), ("::ffff:0:7f00:1", Translated),
+            ("8.8.8.8", Public),
+            ("1.1.1.1", Public),
+            ("2001:4860:4860::8888", Public),
+            ("2a00:1450::1", Public),
+            ("127.0.0.1", Loopback),
+            ("127.255.255.254", Loopback),
+            ("::1", Loopback),
+            ("::ffff:127.0.0.1", Loopback),
+            ("10.0.0.1", Private),
+            ("172.16.0.1", Private),
+            ("172.31.255.255", Private),
+            ("172.32.0.1", Public),
+            ("192.168.1.1", Private),
+            ("100.64.0.1", Private),
+            ("100.128.0.1", Public),
+            ("fd00:ec2::254", Private),
+            ("fc00::1", Private),
+            ("::ffff:10.0.0.1", Private),
+            ("169.254.169.254", LinkLocal),
+            ("::ffff:169.254.169.254", LinkLocal),
+            ("::ffff:a9fe:a9fe", LinkLocal),
+            ("fe80::1", LinkLocal),
+            ("febf::1", LinkLocal),
+            ("fec0::1", Reserved),
+            ("0.0.0.0", NotAHost),
+            ("::", NotAHost),
+            ("224.0.0.1", NotAHost),
+            ("239.255.255.255", NotAHost),
+            ("255.255.255.255", NotAHost),
+            ("ff02::1", NotAHost),
+            ("::ffff:0.0.0.0", NotAHost),
+            ("0.1.2.3", Reserved),
+            ("192.0.0.8", Reserved),
+            ("192.0.2.1", Reserved),
+            ("198.18.0.1", Reserved),
+            ("198.51.100.7", Reserved),
+            ("203.0.113.9", Reserved),
+            ("240.0.0.1", Reserved),
+            ("2001:db8::1", Reserved),
+            ("3fff::1", Reserved),
+            ("2001:10::1", Reserved),
+            ("100::1", Reserved),
+            ("4000::1", Reserved),
+            ("64:ff9b::7f00:1", Translated),
+            ("64:ff9b:1::1", Translated),
+            ("2002:7f00:1::", Translated),
+            ("2001::1", Translated),
+            ("::127.0.0.1", Translated),
+            ("::ffff:0:7f00:1", Translated),
         ] {
             assert_eq!(kind(address), wanted, "{address}");
         }
@@ -239,7 +276,9 @@ mod tests {
     fn only_public_addresses_are_allowed_by_default() {
         let policy = PrivateAccess::default();
         assert!(policy.judge("8.8.8.8".parse().unwrap()).is_ok());
-        for no in ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fd00::1", "64:ff9b::8.8.8.8", "2001:db8::1"] {
+        for no in
+            ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fd00::1", "64:ff9b::8.8.8.8", "2001:db8::1"]
+        {
             assert!(policy.judge(no.parse().unwrap()).is_err(), "{no}");
         }
     }
@@ -250,14 +289,26 @@ mod tests {
         for yes in ["127.0.0.1", "::1", "10.2.3.4", "fd00::1", "8.8.8.8", "::ffff:192.168.0.1"] {
             assert!(policy.judge(yes.parse().unwrap()).is_ok(), "{yes}");
         }
-        for no in ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "0.0.0.0", "224.0.0.1", "64:ff9b::a9fe:a9fe", "::169.254.169.254"] {
+        for no in [
+            "169.254.169.254",
+            "::ffff:169.254.169.254",
+            "fe80::1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "64:ff9b::a9fe:a9fe",
+            "::169.254.169.254",
+        ] {
             assert!(policy.judge(no.parse().unwrap()).is_err(), "{no}");
         }
     }
 
     #[test]
     fn named_ranges_allow_what_lies_in_them_and_never_what_is_no_host() {
-        let policy = PrivateAccess::Ranges(vec!["10.1.0.0/16".parse().unwrap(), "169.254.169.254".parse().unwrap(), "fd12::/16".parse().unwrap()]);
+        let policy = PrivateAccess::Ranges(vec![
+            "10.1.0.0/16".parse().unwrap(),
+            "169.254.169.254".parse().unwrap(),
+            "fd12::/16".parse().unwrap(),
+        ]);
         for yes in ["10.1.255.1", "::ffff:10.1.0.1", "169.254.169.254", "fd12::9", "8.8.8.8"] {
             assert!(policy.judge(yes.parse().unwrap()).is_ok(), "{yes}");
         }
@@ -268,7 +319,8 @@ mod tests {
 
     #[test]
     fn ranges_of_everything_are_refused() {
-        for wrong in ["0.0.0.0/0", "::/0", "10.0.0.0/33", "10.0.0", "::ffff:10.0.0.0/104", "a/8", "10.0.0.0/"] {
+        for wrong in ["0.0.0.0/0", "::/0", "10.0.0.0/33", "10.0.0", "::ffff:10.0.0.0/104", "a/8", "10.0.0.0/"]
+        {
             assert!(wrong.parse::<AddressRange>().is_err(), "{wrong}");
         }
         assert_eq!("fd00::/8".parse::<AddressRange>().unwrap().to_string(), "fd00::/8");

@@ -30,7 +30,12 @@ pub(crate) struct RequestBody {
 }
 
 impl RequestBody {
-    pub(crate) fn new(inner: UnsyncBoxBody<Bytes, BoxError>, limit: u64, sent: Arc<AtomicU64>, meter: Arc<Meter>) -> Self {
+    pub(crate) fn new(
+        inner: UnsyncBoxBody<Bytes, BoxError>,
+        limit: u64,
+        sent: Arc<AtomicU64>,
+        meter: Arc<Meter>,
+    ) -> Self {
         Self { inner, left: limit, limit, sent, meter }
     }
 }
@@ -39,7 +44,10 @@ impl Body for RequestBody {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
@@ -47,7 +55,11 @@ impl Body for RequestBody {
             let length = data.remaining() as u64;
             match self.left.checked_sub(length) {
                 Some(left) => self.left = left,
-                None => return Poll::Ready(Some(Err(Box::new(EgressError::RequestTooLarge { limit: self.limit })))),
+                None => {
+                    return Poll::Ready(Some(Err(Box::new(EgressError::RequestTooLarge {
+                        limit: self.limit,
+                    }))));
+                }
             }
             self.sent.fetch_add(length, Ordering::Relaxed);
             self.meter.sent.fetch_add(length, Ordering::Relaxed);
@@ -130,7 +142,10 @@ impl Body for ResponseBody {
     type Data = Bytes;
     type Error = EgressError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
         if self.lease.is_none() {
             return Poll::Ready(None);
         }
@@ -143,7 +158,8 @@ impl Body for ResponseBody {
                 Poll::Ready(None)
             }
             Some(Err(error)) => {
-                let error = EgressError::Interrupted { origin: self.origin.clone(), reason: error.to_string() };
+                let error =
+                    EgressError::Interrupted { origin: self.origin.clone(), reason: error.to_string() };
                 self.fail(error)
             }
             Some(Ok(frame)) => {

@@ -120,7 +120,12 @@ pub struct Egress {
 
 impl Egress {
     /// With the machine's resolver; `tls` from [`client_config`](crate::tls::client_config).
-    pub fn new(tls: ClientConfig, ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>, limits: EgressLimits) -> Self {
+    pub fn new(
+        tls: ClientConfig,
+        ledger: Arc<dyn Ledger>,
+        clock: Arc<dyn Clock>,
+        limits: EgressLimits,
+    ) -> Self {
         Self { resolver: Arc::new(SystemResolver), tls, ledger, clock, limits }
     }
 
@@ -166,7 +171,10 @@ pub struct Channel {
 
 impl std::fmt::Debug for Channel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Channel").field("caller", &self.caller).field("policy", &self.policy).finish_non_exhaustive()
+        f.debug_struct("Channel")
+            .field("caller", &self.caller)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
     }
 }
 
@@ -180,22 +188,28 @@ impl Channel {
     ///
     /// # Errors
     /// See [`EgressError`]; [`applied`](EgressError::applied) says whether the far side may have acted.
-    pub async fn send<B>(&self, request: Request<B>, options: SendOptions) -> Result<Response<ResponseBody>, EgressError>
+    pub async fn send<B>(
+        &self,
+        request: Request<B>,
+        options: SendOptions,
+    ) -> Result<Response<ResponseBody>, EgressError>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         let mut record = self.record(&request, &options);
-        let checked = Origin::of_url(&request.uri().to_string()).map_err(EgressError::from).and_then(|(origin, target)| {
-            record.entry.origin = origin.to_string();
-            if !self.policy.allows(&origin) {
-                return Err(EgressError::NotGranted { origin: origin.to_string() });
-            }
-            if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
-                return Err(EgressError::Invalid("methods CONNECT and TRACE are for proxies"));
-            }
-            Ok((origin, target))
-        });
+        let checked = Origin::of_url(&request.uri().to_string()).map_err(EgressError::from).and_then(
+            |(origin, target)| {
+                record.entry.origin = origin.to_string();
+                if !self.policy.allows(&origin) {
+                    return Err(EgressError::NotGranted { origin: origin.to_string() });
+                }
+                if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+                    return Err(EgressError::Invalid("methods CONNECT and TRACE are for proxies"));
+                }
+                Ok((origin, target))
+            },
+        );
         let (origin, target) = checked.inspect_err(|error| record.failed(error))?;
 
         let sent = Arc::new(AtomicU64::new(0));
@@ -203,14 +217,21 @@ impl Channel {
         headers::strip(&mut head.headers);
         head.version = Version::HTTP_11;
         let body = body.map_err(Into::into).boxed_unsync();
-        let body = RequestBody::new(body, self.limits.request_bytes, Arc::clone(&sent), Arc::clone(&options.meter));
+        let body =
+            RequestBody::new(body, self.limits.request_bytes, Arc::clone(&sent), Arc::clone(&options.meter));
         let request = Request::from_parts(head, body);
 
         // Whether anything was written, for a deadline that strikes in between.
         let written = std::sync::atomic::AtomicBool::new(false);
         let deadline = tokio::time::Instant::from_std(options.deadline);
-        let header_by = options.first_byte.map_or(deadline, |first| deadline.min(tokio::time::Instant::now() + first));
-        let answer = match tokio::time::timeout_at(header_by, self.exchange(&origin, &target, request, &mut record, &written)).await {
+        let header_by =
+            options.first_byte.map_or(deadline, |first| deadline.min(tokio::time::Instant::now() + first));
+        let answer = match tokio::time::timeout_at(
+            header_by,
+            self.exchange(&origin, &target, request, &mut record, &written),
+        )
+        .await
+        {
             Ok(answer) => answer,
             Err(_) => {
                 let stage = if written.load(Ordering::Relaxed) { Stage::Sent } else { Stage::Before };
@@ -223,7 +244,8 @@ impl Channel {
         record.entry.status = Some(response.status().as_u16());
         let (mut head, body) = response.into_parts();
         headers::strip(&mut head.headers);
-        let announced = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let announced =
+            head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         let limit = self.limits.response_bytes;
         if announced.is_some_and(|bytes| bytes > limit) && !http_body::Body::is_end_stream(&body) {
             let error = EgressError::ResponseTooLarge { limit };
@@ -250,8 +272,10 @@ impl Channel {
         mut request: Request<RequestBody>,
         record: &mut Record,
         written: &std::sync::atomic::AtomicBool,
-    ) -> Result<(Response<hyper::body::Incoming>, Connection, tokio::sync::OwnedSemaphorePermit), EgressError> {
-        let permit = Arc::clone(&self.places).acquire_owned().await.map_err(|_| EgressError::TooManyRequests)?;
+    ) -> Result<(Response<hyper::body::Incoming>, Connection, tokio::sync::OwnedSemaphorePermit), EgressError>
+    {
+        let permit =
+            Arc::clone(&self.places).acquire_owned().await.map_err(|_| EgressError::TooManyRequests)?;
         loop {
             let mut connection = match self.pool.take(origin) {
                 Some(connection) => connection,
@@ -297,16 +321,23 @@ impl Channel {
 }
 
 /// HTTP/1.1 wants the path in the request line and the authority in `Host`; HTTP/2 wants both in the URI.
-fn address_to(request: &mut Request<RequestBody>, origin: &Origin, target: &str, http2: bool) -> Result<(), EgressError> {
+fn address_to(
+    request: &mut Request<RequestBody>,
+    origin: &Origin,
+    target: &str,
+    http2: bool,
+) -> Result<(), EgressError> {
     let unfit = |_| EgressError::Invalid("its URL does not fit into a request");
     if http2 {
         request.headers_mut().remove(HOST);
-        *request.uri_mut() = format!("{}://{}{target}", if origin.secure { "https" } else { "http" }, origin.authority())
-            .parse::<Uri>()
-            .map_err(unfit)?;
+        *request.uri_mut() =
+            format!("{}://{}{target}", if origin.secure { "https" } else { "http" }, origin.authority())
+                .parse::<Uri>()
+                .map_err(unfit)?;
     } else {
         *request.uri_mut() = target.parse::<Uri>().map_err(unfit)?;
-        let host = HeaderValue::try_from(origin.authority()).map_err(|_| EgressError::Invalid("its host does not fit into a header"))?;
+        let host = HeaderValue::try_from(origin.authority())
+            .map_err(|_| EgressError::Invalid("its host does not fit into a header"))?;
         request.headers_mut().insert(HOST, host);
     }
     Ok(())

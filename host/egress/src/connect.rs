@@ -56,7 +56,10 @@ impl Opener {
                     return self.secure(origin, stream, address).await;
                 }
                 Ok(Err(error)) => last = Some(error),
-                Err(_) => last = Some(io::Error::new(io::ErrorKind::TimedOut, "no answer to the connection attempt")),
+                Err(_) => {
+                    last =
+                        Some(io::Error::new(io::ErrorKind::TimedOut, "no answer to the connection attempt"))
+                }
             }
         }
         let reason = last.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no address"));
@@ -70,7 +73,8 @@ impl Opener {
             Ok(ip) => vec![SocketAddr::new(ip, origin.port)],
             Err(_) => {
                 let unresolvable = || EgressError::Unresolvable { host: host.clone() };
-                let answer = tokio::time::timeout(self.timeout, self.resolver.resolve(host, origin.port)).await;
+                let answer =
+                    tokio::time::timeout(self.timeout, self.resolver.resolve(host, origin.port)).await;
                 answer.map_err(|_| unresolvable())?.map_err(|_| unresolvable())?
             }
         };
@@ -84,12 +88,19 @@ impl Opener {
         }
         match (allowed.is_empty(), refused) {
             (false, _) => Ok(allowed),
-            (true, Some((address, kind))) => Err(EgressError::AddressNotGranted { host: host.clone(), address, kind }),
+            (true, Some((address, kind))) => {
+                Err(EgressError::AddressNotGranted { host: host.clone(), address, kind })
+            }
             (true, None) => Err(EgressError::Unresolvable { host: host.clone() }),
         }
     }
 
-    async fn secure(&self, origin: &Origin, stream: TcpStream, address: SocketAddr) -> Result<Opened, EgressError> {
+    async fn secure(
+        &self,
+        origin: &Origin,
+        stream: TcpStream,
+        address: SocketAddr,
+    ) -> Result<Opened, EgressError> {
         if !origin.secure {
             return Ok(Opened { stream: Stream::Plain(stream), address, http2: false });
         }

@@ -32,7 +32,9 @@ pub enum EgressError {
         origin: String,
     },
     /// The name leads to addresses that the grant does not allow.
-    #[error("{host} leads to {address}, a {kind} address, which the grant does not allow; see `private` of the grant")]
+    #[error(
+        "{host} leads to {address}, a {kind} address, which the grant does not allow; see `private` of the grant"
+    )]
     AddressNotGranted {
         /// The name.
         host: String,

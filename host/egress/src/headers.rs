@@ -45,8 +45,14 @@ mod tests {
     fn hop_by_hop_headers_and_those_named_by_connection_go_and_others_stay() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
-            ("connection", "close, X-Secret-Hop"), ("x-secret-hop", "1"), ("host", "evil"), ("te", "trailers"),
-            ("proxy-authorization", "x"), ("transfer-encoding", "chunked"), ("upgrade", "h2c"), ("accept", "*/*"),
+            ("connection", "close, X-Secret-Hop"),
+            ("x-secret-hop", "1"),
+            ("host", "evil"),
+            ("te", "trailers"),
+            ("proxy-authorization", "x"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("accept", "*/*"),
             ("x-auth-token", "t"),
         ] {
             headers.append(HeaderName::from_static(name), value.parse().unwrap());

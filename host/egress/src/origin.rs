@@ -37,7 +37,8 @@ impl Origin {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(fail("it has a user name; use a credential instead"));
         }
-        let origin = Self::of_parsed(&url).ok_or_else(|| fail("it is not http:// or https:// with a host"))?;
+        let origin =
+            Self::of_parsed(&url).ok_or_else(|| fail("it is not http:// or https:// with a host"))?;
         let mut target = url.path().to_owned();
         if let Some(query) = url.query() {
             target.push('?');
@@ -229,7 +230,12 @@ mod tests {
         let allowed = pattern("https://*.example.org:5000");
         assert!(allowed.allows(&origin("https://a.example.org:5000")));
         assert!(allowed.allows(&origin("https://a.b.example.org:5000")));
-        for no in ["https://example.org:5000", "https://a.example.org", "https://aexample.org:5000", "https://a.example.org.:5000"] {
+        for no in [
+            "https://example.org:5000",
+            "https://a.example.org",
+            "https://aexample.org:5000",
+            "https://a.example.org.:5000",
+        ] {
             assert!(!allowed.allows(&origin(no)), "{no}");
         }
     }
@@ -237,19 +243,41 @@ mod tests {
     #[test]
     fn patterns_that_allow_strangers_are_refused_with_the_right_form() {
         for wrong in [
-            "*", "https://*", "https://*:443", "https://*com", "https://*.com", "https://a.*.org", "https://*.127.0.0.1",
-            "https://h/path", "https://h?x=1", "https://u:p@h", "ftp://h", "h:443", "", "https://",
+            "*",
+            "https://*",
+            "https://*:443",
+            "https://*com",
+            "https://*.com",
+            "https://a.*.org",
+            "https://*.127.0.0.1",
+            "https://h/path",
+            "https://h?x=1",
+            "https://u:p@h",
+            "ftp://h",
+            "h:443",
+            "",
+            "https://",
         ] {
             assert!(wrong.parse::<OriginPattern>().is_err(), "{wrong}");
         }
         let error = "https://*com".parse::<OriginPattern>().unwrap_err().to_string();
-        assert_eq!(error, "\"https://*com\" cannot be used: * may only stand for whole labels in front: https://*.example.org");
+        assert_eq!(
+            error,
+            "\"https://*com\" cannot be used: * may only stand for whole labels in front: https://*.example.org"
+        );
     }
 
     #[test]
     fn every_spelling_of_an_address_is_one_origin() {
         let loopback = origin("http://127.0.0.1:80");
-        for spelling in ["http://0x7f.1", "http://2130706433", "http://017700000001", "http://127.1", "http://0x7f000001/", "http://127.0.0.1.:80"] {
+        for spelling in [
+            "http://0x7f.1",
+            "http://2130706433",
+            "http://017700000001",
+            "http://127.1",
+            "http://0x7f000001/",
+            "http://127.0.0.1.:80",
+        ] {
             assert_eq!(origin(spelling), loopback, "{spelling}");
         }
         assert_eq!(origin("http://[0:0:0:0:0:0:0:1]"), origin("http://[::1]:80"));
@@ -276,7 +304,12 @@ mod tests {
 
     #[test]
     fn a_pattern_is_written_as_it_is_read() {
-        for text in ["https://a.example.org", "http://127.0.0.1:8774", "https://*.example.org:5000", "https://[::1]:5000"] {
+        for text in [
+            "https://a.example.org",
+            "http://127.0.0.1:8774",
+            "https://*.example.org:5000",
+            "https://[::1]:5000",
+        ] {
             assert_eq!(pattern(text).to_string(), text);
         }
     }

@@ -40,7 +40,10 @@ enum Sender {
 impl Connection {
     /// Speaks HTTP on an open stream; the connection itself runs on a task that ends with it.
     pub(crate) async fn start(opened: Opened, origin: &Origin) -> Result<Self, EgressError> {
-        let fail = |error: hyper::Error| EgressError::Connect { origin: origin.to_string(), reason: std::io::Error::other(error) };
+        let fail = |error: hyper::Error| EgressError::Connect {
+            origin: origin.to_string(),
+            reason: std::io::Error::other(error),
+        };
         let io = TokioIo::new(opened.stream);
         let sender = if opened.http2 {
             let (sender, connection) = http2::Builder::new(TokioExecutor::new())
@@ -71,7 +74,10 @@ impl Connection {
     }
 
     /// Sends; gives the request back where nothing of it was written.
-    pub(crate) async fn send(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
         match &mut self.sender {
             Sender::Http1(sender) => sender.try_send_request(request).await,
             Sender::Http2(sender) => sender.try_send_request(request).await,
@@ -109,7 +115,11 @@ impl Pool {
         let (mut connection, _) = list.pop()?;
         connection.reused = true;
         if let Sender::Http2(sender) = &connection.sender {
-            let shared = Connection { sender: Sender::Http2(sender.clone()), address: connection.address, reused: true };
+            let shared = Connection {
+                sender: Sender::Http2(sender.clone()),
+                address: connection.address,
+                reused: true,
+            };
             list.push((shared, Instant::now()));
         }
         Some(connection)
@@ -119,7 +129,11 @@ impl Pool {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let list = idle.entry(origin).or_default();
         // One HTTP/2 connection serves all.
-        let full = if connection.is_http2() { list.iter().any(|(waiting, _)| waiting.is_http2()) } else { list.len() >= self.per_origin };
+        let full = if connection.is_http2() {
+            list.iter().any(|(waiting, _)| waiting.is_http2())
+        } else {
+            list.len() >= self.per_origin
+        };
         if !full && connection.is_usable() {
             list.push((connection, Instant::now()));
         }
@@ -149,7 +163,9 @@ impl Lease {
                     Sender::Http2(sender) => sender.ready().await.is_ok(),
                 }
             };
-            if let (Ok(true), Some(pool)) = (tokio::time::timeout(Duration::from_secs(1), ready).await, pool.upgrade()) {
+            if let (Ok(true), Some(pool)) =
+                (tokio::time::timeout(Duration::from_secs(1), ready).await, pool.upgrade())
+            {
                 pool.put(origin, connection);
             }
         });

@@ -20,7 +20,9 @@ pub enum VaultError {
         variable: String,
     },
     /// The name cannot be used in grants.
-    #[error("[secrets.{name}]: the name is kept for the host's own handles; choose another than login.*, captured.*, signed.*, session and local-token")]
+    #[error(
+        "[secrets.{name}]: the name is kept for the host's own handles; choose another than login.*, captured.*, signed.*, session and local-token"
+    )]
     ReservedName {
         /// The secret.
         name: String,

@@ -59,7 +59,9 @@ pub fn split(token: &[u8]) -> Result<Parts<'_>, VaultError> {
         return Err(VaultError::NotAToken);
     }
     let mut parts = token.split(|&byte| byte == b'.');
-    let (Some(header), Some(payload), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+    let (Some(header), Some(payload), Some(signature), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
         return Err(VaultError::NotAToken);
     };
     let decode = |part: &[u8]| URL_SAFE_NO_PAD.decode(part).map_err(|_| VaultError::NotAToken);

@@ -92,7 +92,11 @@ impl Signer {
     ///
     /// # Errors
     /// `NotAToken`, or `BadSignature` for another key, another `typ` or changed bytes.
-    pub fn verify(&self, typ: &str, token: &[u8]) -> Result<serde_json::Map<String, serde_json::Value>, VaultError> {
+    pub fn verify(
+        &self,
+        typ: &str,
+        token: &[u8],
+    ) -> Result<serde_json::Map<String, serde_json::Value>, VaultError> {
         verify(&self.key.verifying_key(), typ, token)
     }
 }
@@ -101,16 +105,25 @@ impl Signer {
 ///
 /// # Errors
 /// As there.
-pub fn verify_with(public: &[u8; 32], typ: &str, token: &[u8]) -> Result<serde_json::Map<String, serde_json::Value>, VaultError> {
+pub fn verify_with(
+    public: &[u8; 32],
+    typ: &str,
+    token: &[u8],
+) -> Result<serde_json::Map<String, serde_json::Value>, VaultError> {
     verify(&VerifyingKey::from_bytes(public).map_err(|_| VaultError::BadSignature)?, typ, token)
 }
 
-fn verify(key: &VerifyingKey, typ: &str, token: &[u8]) -> Result<serde_json::Map<String, serde_json::Value>, VaultError> {
+fn verify(
+    key: &VerifyingKey,
+    typ: &str,
+    token: &[u8],
+) -> Result<serde_json::Map<String, serde_json::Value>, VaultError> {
     let token = jws::split(token)?;
     if token.header.alg != "EdDSA" || token.header.typ.as_deref() != Some(typ) {
         return Err(VaultError::BadSignature);
     }
-    let signature = ed25519_dalek::Signature::from_slice(&token.signature).map_err(|_| VaultError::BadSignature)?;
+    let signature =
+        ed25519_dalek::Signature::from_slice(&token.signature).map_err(|_| VaultError::BadSignature)?;
     key.verify_strict(token.signing_input, &signature).map_err(|_| VaultError::BadSignature)?;
     token.claims()
 }
@@ -148,10 +161,19 @@ mod tests {
         let token = signer.sign("JWT", &claims());
         assert_eq!(signer.verify("JWT", token.as_bytes()).unwrap(), claims());
         assert!(signer.verify("at+jwt", token.as_bytes()).is_err());
-        for other in [&["plugin", "local", "reset"][..], &["plugin", "other", "session"], &["plugin", "loc", "alsession"]] {
+        for other in [
+            &["plugin", "local", "reset"][..],
+            &["plugin", "other", "session"],
+            &["plugin", "loc", "alsession"],
+        ] {
             assert!(keys.signer(other).verify("JWT", token.as_bytes()).is_err(), "{other:?}");
         }
-        assert!(Keys::from_master([2; 32]).signer(&["plugin", "local", "session"]).verify("JWT", token.as_bytes()).is_err());
+        assert!(
+            Keys::from_master([2; 32])
+                .signer(&["plugin", "local", "session"])
+                .verify("JWT", token.as_bytes())
+                .is_err()
+        );
         assert!(verify_with(&signer.public_key(), "JWT", token.as_bytes()).is_ok());
     }
 

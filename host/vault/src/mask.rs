@@ -78,7 +78,7 @@ impl Masker {
 
     fn push(&mut self, spelling: Vec<u8>) {
         let spelling = Zeroizing::new(spelling);
-        if !self.spellings.iter().any(|known| *known == spelling) {
+        if !self.spellings.contains(&spelling) {
             self.spellings.push(spelling);
         }
         // Longest first, so that an encoding is masked whole before a part of it is.
@@ -119,7 +119,11 @@ impl Masker {
     /// [`mask`](Self::mask) for text; the same text where nothing is found.
     pub fn mask_text(&self, text: &str) -> String {
         let mut bytes = text.as_bytes().to_vec();
-        if self.mask(&mut bytes) == 0 { text.to_owned() } else { String::from_utf8_lossy(&bytes).into_owned() }
+        if self.mask(&mut bytes) == 0 {
+            text.to_owned()
+        } else {
+            String::from_utf8_lossy(&bytes).into_owned()
+        }
     }
 }
 
@@ -183,7 +187,10 @@ mod tests {
             hex::encode(secret),
         ] {
             let text = masked(secret, &format!("<{echo}>"));
-            assert!(!text.contains("s3cr") && text.starts_with('<') && text.ends_with('>'), "{echo} -> {text}");
+            assert!(
+                !text.contains("s3cr") && text.starts_with('<') && text.ends_with('>'),
+                "{echo} -> {text}"
+            );
         }
     }
 
@@ -192,7 +199,9 @@ mod tests {
         use base64::engine::general_purpose::{STANDARD, URL_SAFE};
         let secret = "correct horse?battery>staple";
         for user in ["", "a", "ab", "abc", "abcd"] {
-            for encoded in [STANDARD.encode(format!("{user}{secret}:x")), URL_SAFE.encode(format!("{user}{secret}"))] {
+            for encoded in
+                [STANDARD.encode(format!("{user}{secret}:x")), URL_SAFE.encode(format!("{user}{secret}"))]
+            {
                 let text = masked(secret, &encoded);
                 let stars = text.bytes().filter(|&b| b == b'*').count();
                 assert!(stars + 2 >= secret.len() * 8 / 6, "{user} {encoded} -> {text}");

@@ -54,10 +54,15 @@ impl FromStr for Placement {
             "json" => Ok(Self::Json),
             "form" => Ok(Self::Form),
             _ => match text.strip_prefix("header:") {
-                Some(name) if !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) => {
+                Some(name)
+                    if !name.is_empty()
+                        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) =>
+                {
                     Ok(Self::Header(name.to_ascii_lowercase()))
                 }
-                _ => Err(format!("{text:?} is not a placement; write header:NAME, bearer, basic, json or form")),
+                _ => Err(format!(
+                    "{text:?} is not a placement; write header:NAME, bearer, basic, json or form"
+                )),
             },
         }
     }
@@ -95,7 +100,14 @@ pub struct SecretRule {
 /// Whether some rule lets this secret go there. `origin` as [`url::Origin::ascii_serialization`] writes it; `path`
 /// without query. A path with dot segments or an escaped slash is refused whatever the rules say: servers disagree
 /// on what it means.
-pub fn may_use(rules: &[SecretRule], secret: &str, origin: &str, method: &str, path: &str, placement: &Placement) -> bool {
+pub fn may_use(
+    rules: &[SecretRule],
+    secret: &str,
+    origin: &str,
+    method: &str,
+    path: &str,
+    placement: &Placement,
+) -> bool {
     is_plain_path(path)
         && rules.iter().any(|rule| {
             matches_name(&rule.name, secret)
@@ -157,11 +169,17 @@ fn matches_glob(pattern: &[u8], text: &[u8]) -> bool {
 
 fn canonical_origin<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let fail = || de::Error::custom(format!("{text:?} is not an origin; write https://host or https://host:port"));
+    let fail =
+        || de::Error::custom(format!("{text:?} is not an origin; write https://host or https://host:port"));
     let url = url::Url::parse(&text).map_err(|_| fail())?;
     let bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
     let named = url.host_str().is_some_and(|host| !host.is_empty() && !host.contains('*'));
-    if bare && named && url.username().is_empty() && url.password().is_none() && matches!(url.scheme(), "http" | "https") {
+    if bare
+        && named
+        && url.username().is_empty()
+        && url.password().is_none()
+        && matches!(url.scheme(), "http" | "https")
+    {
         Ok(url.origin().ascii_serialization())
     } else {
         Err(fail())
@@ -214,15 +232,37 @@ mod tests {
             ("/a*b*c", "/axxcyyb", false),
             ("*", "/anything", true),
         ] {
-            assert_eq!(may_use(&[rule("t", pattern, "bearer")], "t", "https://keystone.test:5000", "POST", path, &Placement::Bearer), wanted, "{pattern} {path}");
+            assert_eq!(
+                may_use(
+                    &[rule("t", pattern, "bearer")],
+                    "t",
+                    "https://keystone.test:5000",
+                    "POST",
+                    path,
+                    &Placement::Bearer
+                ),
+                wanted,
+                "{pattern} {path}"
+            );
         }
     }
 
     #[test]
     fn paths_that_servers_read_differently_are_refused() {
         let rules = [rule("t", "/public/*", "bearer")];
-        for path in ["/public/../admin", "/public/%2e%2E/admin", "/public/%2fadmin", "/public/%5c..", "/public\\x", "/public/./x", "public/x"] {
-            assert!(!may_use(&rules, "t", "https://keystone.test:5000", "POST", path, &Placement::Bearer), "{path}");
+        for path in [
+            "/public/../admin",
+            "/public/%2e%2E/admin",
+            "/public/%2fadmin",
+            "/public/%5c..",
+            "/public\\x",
+            "/public/./x",
+            "public/x",
+        ] {
+            assert!(
+                !may_use(&rules, "t", "https://keystone.test:5000", "POST", path, &Placement::Bearer),
+                "{path}"
+            );
         }
     }
 
@@ -243,7 +283,14 @@ mod tests {
         };
         assert_eq!(read("HTTPS://Host.test:443/").unwrap().origin, "https://host.test");
         assert_eq!(read("https://h.test").unwrap().placement, Placement::Header("x-auth-token".into()));
-        for wrong in ["https://h.test/path", "https://*.test", "ftp://h.test", "h.test", "https://u:p@h.test", "https://h.test?x"] {
+        for wrong in [
+            "https://h.test/path",
+            "https://*.test",
+            "ftp://h.test",
+            "h.test",
+            "https://u:p@h.test",
+            "https://h.test?x",
+        ] {
             let error = read(wrong).unwrap_err().to_string();
             assert!(error.contains("is not an origin"), "{error}");
         }

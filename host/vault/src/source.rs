@@ -93,7 +93,10 @@ fn read(name: &str, source: &SecretSource, base: &Path) -> Result<SecretBytes, V
             })
         }
         (None, None, Some(value)) => {
-            tracing::warn!(secret = name, "a secret is written in the site file; move it to a file of mode 0600");
+            tracing::warn!(
+                secret = name,
+                "a secret is written in the site file; move it to a file of mode 0600"
+            );
             Ok(SecretBytes::new(value.clone().into_bytes()))
         }
         _ => Err(VaultError::AmbiguousSource { name: name.to_owned() }),
@@ -137,7 +140,10 @@ mod tests {
     fn names_of_the_hosts_own_handles_cannot_be_taken() {
         for name in ["session", "local-token", "captured.token", "login.password", "signed.session"] {
             let source = SecretSource { value: Some("x".into()), ..SecretSource::default() };
-            assert!(matches!(Vault::load(&sources(name, source), Path::new(".")), Err(VaultError::ReservedName { .. })));
+            assert!(matches!(
+                Vault::load(&sources(name, source), Path::new(".")),
+                Err(VaultError::ReservedName { .. })
+            ));
         }
     }
 

@@ -84,7 +84,10 @@ async fn the_original_name_is_told_to_the_server_and_hop_headers_are_not() {
     let mut lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.remove(0), "HTTP/1.1 POST /v3/x?y=1 5");
     lines.sort_unstable();
-    assert_eq!(lines, ["content-length: 5", &format!("host: cloud.test:{}", address.port()), "x-mine: stays"]);
+    assert_eq!(
+        lines,
+        ["content-length: 5", &format!("host: cloud.test:{}", address.port()), "x-mine: stays"]
+    );
 }
 
 #[tokio::test]
@@ -95,10 +98,17 @@ async fn the_ledger_tells_who_where_how_much_and_how_it_ended() {
     let options = soon();
     let meter = std::sync::Arc::clone(&options.meter);
     let request = Request::put(format!("{host}/secret-path")).body(Full::new(Bytes::from("12345"))).unwrap();
-    let received = read(site.granted(&host).send(request, options).await.unwrap()).await.unwrap().len() as u64;
+    let received =
+        read(site.granted(&host).send(request, options).await.unwrap()).await.unwrap().len() as u64;
     let entry = site.ledger.entries().remove(0);
-    assert_eq!((entry.binding.as_str(), entry.method.as_str(), entry.origin.as_str()), ("one", "PUT", host.as_str()));
-    assert_eq!((entry.address, entry.status, entry.sent, entry.received), (Some(address), Some(200), 5, received));
+    assert_eq!(
+        (entry.binding.as_str(), entry.method.as_str(), entry.origin.as_str()),
+        ("one", "PUT", host.as_str())
+    );
+    assert_eq!(
+        (entry.address, entry.status, entry.sent, entry.received),
+        (Some(address), Some(200), 5, received)
+    );
     assert_eq!(entry.outcome, "complete");
     assert_eq!((meter.sent.load(Ordering::Relaxed), meter.received.load(Ordering::Relaxed)), (5, received));
     assert!(!serde_json::to_string(&entry).unwrap().contains("secret-path"));

@@ -93,7 +93,11 @@ async fn requests_over_the_binding_s_number_wait_for_a_place() {
 async fn an_answer_with_endless_headers_is_refused() {
     let address = server::raw(|mut stream| async move {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n").await;
-        while stream.write_all(b"x-more: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n").await.is_ok() {}
+        while stream
+            .write_all(b"x-more: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n")
+            .await
+            .is_ok()
+        {}
     })
     .await;
     let site = Site::new(EgressLimits::default());

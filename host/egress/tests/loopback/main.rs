@@ -1,6 +1,13 @@
 //! Egress against real servers on this machine's loopback, which a grant must name: connections, deadlines, caps,
 //! refusals, and what the ledger says of each.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests: a failure is a failed test"
+)]
+
 mod connections;
 mod limits;
 mod refusals;
@@ -13,7 +20,8 @@ use std::time::{Duration, Instant};
 
 use archipel_egress::resolve::Resolver;
 use archipel_egress::{
-    Caller, Channel, Egress, EgressError, EgressLimits, EgressPolicy, PrivateAccess, ResponseBody, RingLedger, SendOptions,
+    Caller, Channel, Egress, EgressError, EgressLimits, EgressPolicy, PrivateAccess, ResponseBody,
+    RingLedger, SendOptions,
 };
 use archipel_model::SystemClock;
 use bytes::Bytes;

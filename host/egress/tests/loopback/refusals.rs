@@ -24,7 +24,12 @@ async fn an_origin_that_is_not_granted_is_never_connected_to() {
         assert_eq!((error.kind(), error.applied()), (ErrorKind::Forbidden, Applied::No));
     }
     assert_eq!(seen.connections(), 0);
-    assert!(site.ledger.entries().iter().all(|entry| entry.address.is_none() && entry.outcome.contains("is not granted")));
+    assert!(
+        site.ledger
+            .entries()
+            .iter()
+            .all(|entry| entry.address.is_none() && entry.outcome.contains("is not granted"))
+    );
 }
 
 #[tokio::test]
@@ -34,7 +39,10 @@ async fn a_granted_name_that_leads_to_a_private_address_is_refused_unless_that_i
     let host = format!("http://cloud.test:{}", address.port());
     for private in [PrivateAccess::All(false), PrivateAccess::Ranges(vec!["10.0.0.0/8".parse().unwrap()])] {
         let error = site.channel("one", &host, private).send(get(&host), soon()).await.unwrap_err();
-        assert!(matches!(error, EgressError::AddressNotGranted { kind: AddressKind::Loopback, .. }), "{error:?}");
+        assert!(
+            matches!(error, EgressError::AddressNotGranted { kind: AddressKind::Loopback, .. }),
+            "{error:?}"
+        );
     }
     assert_eq!(seen.connections(), 0);
     let named = PrivateAccess::Ranges(vec!["127.0.0.1".parse().unwrap()]);
@@ -47,7 +55,10 @@ async fn a_redirect_is_given_back_and_not_followed() {
     let site = Site::new(EgressLimits::default());
     let host = format!("http://{address}");
     let response = site.granted(&host).send(get(&format!("{host}/redirect")), soon()).await.unwrap();
-    assert_eq!((response.status().as_u16(), &response.headers()["location"]), (302, &"/elsewhere".parse().unwrap()));
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["location"]),
+        (302, &"/elsewhere".parse().unwrap())
+    );
     assert_eq!(seen.requests(), 1);
 }
 
@@ -77,7 +88,8 @@ async fn methods_of_proxies_and_relative_urls_are_refused() {
     let site = Site::new(EgressLimits::default());
     let channel = site.granted("http://cloud.test");
     for method in [Method::CONNECT, Method::TRACE] {
-        let request = Request::builder().method(method).uri("http://cloud.test/").body(Full::default()).unwrap();
+        let request =
+            Request::builder().method(method).uri("http://cloud.test/").body(Full::default()).unwrap();
         assert!(matches!(channel.send(request, soon()).await, Err(EgressError::Invalid(_))));
     }
     assert!(matches!(channel.send(get("/path"), soon()).await, Err(EgressError::Url(_))));
@@ -93,7 +105,8 @@ async fn a_request_that_is_dropped_leaves_an_entry() {
     let site = Site::new(EgressLimits::default());
     let host = format!("http://{address}");
     let channel = site.granted(&host);
-    let cancelled = tokio::time::timeout(std::time::Duration::from_millis(50), channel.send(get(&host), soon())).await;
+    let cancelled =
+        tokio::time::timeout(std::time::Duration::from_millis(50), channel.send(get(&host), soon())).await;
     assert!(cancelled.is_err());
     assert_eq!(site.outcomes(), ["abandoned"]);
 }

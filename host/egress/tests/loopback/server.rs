@@ -64,7 +64,14 @@ async fn describe(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, I
         "/redirect" => response.status(302).header("location", "/elsewhere").body(Full::default()).unwrap(),
         "/big" => response.body(Full::from(vec![b'x'; 1 << 20])).unwrap(),
         _ => {
-            let text = format!("{:?} {} {} {}\n{}", head.version, head.method, head.uri, body.len(), lines(&head.headers));
+            let text = format!(
+                "{:?} {} {} {}\n{}",
+                head.version,
+                head.method,
+                head.uri,
+                body.len(),
+                lines(&head.headers)
+            );
             response.body(Full::from(text)).unwrap()
         }
     })

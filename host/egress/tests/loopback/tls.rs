@@ -16,7 +16,8 @@ use crate::{Site, fetch, get, soon};
 
 async fn https(alpn: &[&[u8]]) -> (SocketAddr, Arc<Seen>) {
     let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls"));
-    let chain = CertificateDer::pem_file_iter(folder.join("server.pem")).unwrap().map(Result::unwrap).collect();
+    let chain =
+        CertificateDer::pem_file_iter(folder.join("server.pem")).unwrap().map(Result::unwrap).collect();
     let key = PrivateKeyDer::from_pem_file(folder.join("server.key")).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
@@ -75,7 +76,10 @@ async fn a_certificate_of_another_name_is_refused_before_anything_is_sent() {
     let site = Site::new(EgressLimits::default());
     for host in [format!("https://other.test:{}", address.port()), format!("https://{address}")] {
         let error = site.granted(&host).send(get(&host), soon()).await.unwrap_err();
-        assert!(matches!(&error, EgressError::Tls { reason, .. } if reason.contains("certificate")), "{error:?}");
+        assert!(
+            matches!(&error, EgressError::Tls { reason, .. } if reason.contains("certificate")),
+            "{error:?}"
+        );
         assert_eq!(error.applied(), Applied::No);
     }
     assert_eq!(seen.requests(), 0);

@@ -136,7 +136,7 @@ impl Due {
         entry.memory = memory;
         entry.memory.quota_freed |= quota_freed;
         entry.place = Place::Resting;
-        let again = entry.again || entry.noticed > memory.version;
+        let again = (entry.again || entry.noticed > memory.version) && !next.hold;
         if next.on_quota {
             self.waiting_for_quota.insert(id);
         }
@@ -241,6 +241,20 @@ mod tests {
         assert_eq!(due.next_at(), Some(now + Duration::from_secs(30)));
         due.nudge(id, now);
         assert!(due.take(now).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_step_that_could_not_read_its_order_does_not_spin() {
+        let now = Instant::now();
+        let mut due = Due::default();
+        let id = OrderId::generate();
+        due.insert(id, owner("a"), now);
+        due.notice(id, &owner("a"), 7, now);
+        let (_, memory) = due.take(now).unwrap();
+        due.nudge(id, now);
+        due.finish(id, memory, Next::held(Duration::from_secs(1)), now);
+        assert!(due.take(now).is_none());
+        assert!(due.take(now + Duration::from_secs(1)).is_some());
     }
 
     #[tokio::test]

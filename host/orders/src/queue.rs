@@ -188,21 +188,21 @@ impl Orders {
             }
             Ok(Err(Trouble::Fenced)) => {
                 queue.lose();
-                Next::after(Duration::from_secs(1))
+                Next::held(Duration::from_secs(1))
             }
             Ok(Err(Trouble::Store(error))) => {
                 tracing::warn!(order = %id, %error, "the store cannot serve; trying again");
-                Next::after(pace::about(Duration::from_secs(1)))
+                Next::held(pace::about(Duration::from_secs(1)))
             }
             Ok(Err(Trouble::Refused(error) | Trouble::Defect(error))) => {
                 tracing::error!(order = %id, %error, "a step went wrong; trying again later");
-                Next::after(pace::about(Settings::ms(self.config.settings.poll_steady_ms)))
+                Next::held(pace::about(Settings::ms(self.config.settings.poll_steady_ms)))
             }
             Err(_) => {
                 tracing::error!(order = %id, "a step panicked; trying again later");
                 self.tally.count().panics += 1;
                 after = memory;
-                Next::after(pace::about(Settings::ms(self.config.settings.poll_steady_ms)))
+                Next::held(pace::about(Settings::ms(self.config.settings.poll_steady_ms)))
             }
         };
         queue.due().finish(id, after, next, Instant::now());

@@ -73,15 +73,23 @@ pub(crate) struct Next {
     pub(crate) on_quota: bool,
     /// Never: it is closed.
     pub(crate) forget: bool,
+    /// Not before, whatever happened meanwhile: the step could not do its work.
+    pub(crate) hold: bool,
 }
 
 impl Next {
     pub(crate) const NOW: Self = Self::after(Duration::ZERO);
-    pub(crate) const EVENT: Self = Self { after: None, on_config: false, on_quota: false, forget: false };
+    pub(crate) const EVENT: Self =
+        Self { after: None, on_config: false, on_quota: false, forget: false, hold: false };
     pub(crate) const FORGET: Self = Self { forget: true, ..Self::EVENT };
 
     pub(crate) const fn after(wait: Duration) -> Self {
-        Self { after: Some(wait), on_config: false, on_quota: false, forget: false }
+        Self { after: Some(wait), ..Self::EVENT }
+    }
+
+    /// After a step that could not do its work.
+    pub(crate) const fn held(wait: Duration) -> Self {
+        Self { hold: true, ..Self::after(wait) }
     }
 
     pub(crate) const fn or_on_config(mut self) -> Self {

@@ -91,6 +91,9 @@ fn commands() -> impl Strategy<Value = Command> {
 }
 
 async fn play(behaviour: CreateBehaviour, commands: Vec<Command>) {
+    if let Some(file) = std::env::var_os("ARCHIPEL_MODEL_TRACE") {
+        std::fs::write(file, format!("{commands:?}")).unwrap();
+    }
     let mut rig = Rig::with(behaviour, &["emulated"]);
     rig.start();
     let mut acknowledged: Vec<OrderId> = Vec::new();
@@ -242,7 +245,7 @@ fn block_on(future: impl Future<Output = ()>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_each_order_ends_with_one_instance_or_none(commands in prop::collection::vec(commands(), 1..40)) {

@@ -2,7 +2,10 @@
 //!
 //! `selected` is committed with account, time and attempt **before** the cloud is asked, with the outcome marked unknown. From
 //! then on only the cloud's own word changes that mark: an instance, a refusal that surely did nothing, or a search that
-//! finds nothing after `settle`. Every attempt but the first starts with a search; where creates are idempotent it is a repetition.
+//! finds nothing after `settle`. Every attempt but the first starts with a search; where creates are idempotent, and only there, one
+//! whose outcome is unknown may be repeated before it settled.
+
+use std::time::Duration;
 
 use archipel_model::fail;
 use archipel_model::order::{Instance, OnQuota, Order, State, Status, WaitingFor};
@@ -132,7 +135,7 @@ impl Step<'_> {
         let order = self.commit_attempt(order, Some(account)).await?;
         self.memory.failures = 0;
         let behaviour = reach.describe().create;
-        if order.attempts > 1 && behaviour == CreateBehaviour::Searchable {
+        if order.attempts > 1 && behaviour != CreateBehaviour::Neither {
             match reach.find().await {
                 Ok(found) if found.is_empty() => {}
                 Ok(found) => return self.adopt(&order, &reach, found).await,
@@ -142,12 +145,12 @@ impl Step<'_> {
                         let error = failure.error();
                         let passing = Error::transient(error.message.clone());
                         let passing = Error { retry_after: error.retry_after, ..passing };
-                        return self.judge(&order, &passing).await;
+                        return self.judge(&order, &passing, false).await;
                     }
                 }
             }
         }
-        self.ask(&order, &reach).await
+        self.ask(&order, &reach, false).await
     }
 
     async fn commit_attempt(&mut self, order: &Order, account: Option<String>) -> Result<Order, Trouble> {
@@ -170,16 +173,16 @@ impl Step<'_> {
         Ok(order)
     }
 
-    /// The create itself.
-    async fn ask(&mut self, order: &Order, reach: &Reach<'_>) -> Result<Next, Trouble> {
+    /// The create itself. `unknown_before`: an attempt before this one may have made it.
+    async fn ask(&mut self, order: &Order, reach: &Reach<'_>, unknown_before: bool) -> Result<Next, Trouble> {
         fail::point("before-request-instance");
         let answer = reach.request(order.attempts).await;
         fail::point("after-request-instance");
         match answer {
             Ok(created) => self.keep(order, reach, &created).await,
-            Err(Failure::Cloud(error)) => self.judge(order, &error).await,
+            Err(Failure::Cloud(error)) => self.judge(order, &error, unknown_before).await,
             Err(Failure::Account(error)) => {
-                self.judge(order, &Error::transient(error.message).applied(Applied::No)).await
+                self.judge(order, &Error::transient(error.message).applied(Applied::No), unknown_before).await
             }
         }
     }
@@ -225,12 +228,11 @@ impl Step<'_> {
     }
 
     /// What a failed create means.
-    async fn judge(&mut self, order: &Order, error: &Error) -> Result<Next, Trouble> {
-        let settings = self.settings();
-        let (first, most) = (Settings::ms(settings.retry_first_ms), Settings::ms(settings.retry_most_ms));
-        let wait = pace::respecting(error, pace::backoff(first, most, order.attempts), settings);
+    async fn judge(&mut self, order: &Order, error: &Error, unknown_before: bool) -> Result<Next, Trouble> {
+        let wait = pace::respecting(error, self.retry_wait(order), self.settings());
         let retry_at = self.now().plus(wait);
-        let unknown = error.applied != Applied::No;
+        let unknown = error.applied != Applied::No || unknown_before;
+        let hold_back = unknown_before || error.retry_after.is_some();
         let passes =
             matches!(error.kind, ErrorKind::Transient | ErrorKind::Internal | ErrorKind::Unauthenticated);
         if unknown {
@@ -240,7 +242,7 @@ impl Step<'_> {
             .insist(order, |draft| match draft.order().state {
                 State::Selected if unknown => Ok(draft
                     .fault(error, None)
-                    .edit(|order| order.retry_at = error.retry_after.map(|_| retry_at))),
+                    .edit(|order| order.retry_at = Some(retry_at).filter(|_| hold_back))),
                 State::Selected if passes => Ok(draft
                     .go(State::Open, Why::NothingDone)?
                     .fault(error, None)
@@ -280,62 +282,70 @@ impl Step<'_> {
             Err(failure) => return self.away(order, &failure).await,
         };
         let descriptor = reach.describe();
-        match descriptor.create {
-            CreateBehaviour::Neither => return self.stop_and_say(order).await,
-            CreateBehaviour::Idempotent if !self.deadline_passed(order) => {
-                return self.repeat(order, &reach).await;
-            }
-            _ => {}
-        }
+        let idempotent = descriptor.create == CreateBehaviour::Idempotent;
         let found = match reach.find().await {
-            Ok(found) => found,
-            Err(Failure::Cloud(error)) if error.kind == ErrorKind::Unsupported => {
-                return self.stop_and_say(order).await;
-            }
+            _ if descriptor.create == CreateBehaviour::Neither => return self.stop_and_say(order).await,
+            Ok(found) => Some(found),
+            Err(Failure::Cloud(error)) if error.kind == ErrorKind::Unsupported => None,
             Err(failure) => return self.away(order, &failure).await,
         };
         self.memory.failures = 0;
-        if !found.is_empty() {
-            return if self.deadline_passed(order) {
-                self.remove_found(order, &reach, &found).await
-            } else {
-                self.adopt(order, &reach, found).await
-            };
-        }
+        let now = self.now();
         let ended = order.requested_at.max(self.memory.ended_at).unwrap_or(order.created_at);
         let settled_at = ended.plus(descriptor.settle);
-        let now = self.now();
-        if now < settled_at {
-            self.write(self.draft(order).reached()).await?;
-            let mut next = self.look_again(None);
-            next.after = next.after.map(|after| after.min(settled_at.since(now)));
-            return Ok(next);
+        match found {
+            Some(found) if !found.is_empty() && self.deadline_passed(order) => {
+                self.remove_found(order, &reach, &found).await
+            }
+            Some(found) if !found.is_empty() => self.adopt(order, &reach, found).await,
+            Some(_) if now >= settled_at && self.deadline_passed(order) => {
+                self.give_up(order, Why::DeadlinePassed, &step::deadline_error()).await
+            }
+            // Known now: that attempt did nothing. The next one is prepared like any other.
+            Some(_) if now >= settled_at => {
+                let again_at = ended.plus(self.retry_wait(order));
+                let draft =
+                    self.draft(order).reached().go(State::Open, Why::NothingDone).map_err(Trouble::Defect)?;
+                self.write(draft.edit(|order| {
+                    order.outcome_unknown = false;
+                    order.retry_at = Some(again_at).filter(|at| *at > now);
+                }))
+                .await?;
+                Ok(Next::NOW)
+            }
+            _ if idempotent && !self.deadline_passed(order) => self.repeat(order, &reach).await,
+            Some(_) => {
+                self.write(self.draft(order).reached()).await?;
+                let mut next = self.look_again(None);
+                next.after = next.after.map(|after| after.min(settled_at.since(now)));
+                Ok(next)
+            }
+            // What cannot be searched is learned by repeating the create, when the order is deleted.
+            None if idempotent => {
+                let draft = self
+                    .draft(order)
+                    .go(State::FailedOnRequest, Why::DeadlinePassed)
+                    .map_err(Trouble::Defect)?;
+                self.write(draft.fault(&step::deadline_error(), None).reached()).await?;
+                Ok(Next::EVENT)
+            }
+            None => self.stop_and_say(order).await,
         }
-        if self.deadline_passed(order) {
-            return self.give_up(order, Why::DeadlinePassed, &step::deadline_error()).await;
-        }
-        // Known now: that attempt did nothing. The next one is prepared like any other.
-        let draft = self.draft(order).reached().go(State::Open, Why::NothingDone).map_err(Trouble::Defect)?;
-        self.write(draft.edit(|order| order.outcome_unknown = false)).await?;
-        Ok(Next::NOW)
     }
 
-    /// Asking again is safe: the same order twice gives one instance.
+    /// Asking again is safe (the same order twice gives one instance), but a refusal now says nothing of the attempt before.
     async fn repeat(&mut self, order: &Order, reach: &Reach<'_>) -> Result<Next, Trouble> {
-        let settings = self.settings();
-        let (first, most) = (Settings::ms(settings.retry_first_ms), Settings::ms(settings.retry_most_ms));
-        if let Some(ended) = self.memory.ended_at {
-            let again_at = ended.plus(pace::backoff(first, most, order.attempts));
-            if again_at > self.now() {
-                self.memory.ended_at = None;
-                return Ok(Next::after(again_at.since(self.now())));
-            }
-        }
         if let Err(failure) = reach.token().await {
             return self.away(order, &failure).await;
         }
         let order = self.commit_attempt(order, None).await?;
-        self.ask(&order, reach).await
+        self.ask(&order, reach, true).await
+    }
+
+    fn retry_wait(&self, order: &Order) -> Duration {
+        let settings = self.settings();
+        let (first, most) = (Settings::ms(settings.retry_first_ms), Settings::ms(settings.retry_most_ms));
+        pace::backoff(first, most, order.attempts)
     }
 
     async fn stop_and_say(&mut self, order: &Order) -> Result<Next, Trouble> {

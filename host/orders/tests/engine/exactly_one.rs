@@ -194,15 +194,32 @@ async fn where_neither_repeating_nor_searching_is_safe_the_order_stops_and_says_
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_creates_are_idempotent_an_unknown_outcome_is_repeated_at_once() {
+async fn where_creates_are_idempotent_an_unknown_outcome_need_not_settle() {
     let mut rig = Rig::with(CreateBehaviour::Idempotent, &["emulated"]);
     rig.start();
-    rig.cloud().ledger().request_faults.extend([Fault::LoseAnswer, Fault::LoseRequest]);
+    rig.cloud().ledger().request_faults.extend([Fault::LoseRequest, Fault::LoseRequest]);
     let id = rig.fulfilled().await;
     let asked = rig.cloud().calls("request", id);
-    assert_eq!((asked.len(), rig.cloud().calls("find", id).len()), (3, 0));
+    assert_eq!(asked.len(), 3);
     assert!(asked[2].since(asked[0]) < Duration::from_secs(10));
     assert_eq!(rig.cloud().live(id).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_only_repeating_is_possible_a_refusal_of_the_repetition_is_not_the_end() {
+    let mut rig = Rig::with(CreateBehaviour::Idempotent, &["emulated"]);
+    rig.start();
+    let refuse = || Fault::Refuse(Error::permanent("quota is used up by the first attempt"));
+    rig.cloud().ledger().request_faults.extend([Fault::LoseAnswer, refuse(), refuse()]);
+    let unsearchable = || Fault::Refuse(Error::unsupported("no search"));
+    rig.cloud().ledger().find_faults.extend((0..50).map(|_| unsearchable()));
+    let id = rig.compute().await;
+    let order = rig
+        .until_so(id, |order| order.fault.as_ref().is_some_and(|fault| fault.kind == ErrorKind::Permanent))
+        .await;
+    assert_eq!((order.state, order.outcome_unknown), (State::Selected, true));
+    rig.until(id, State::Fulfilled).await;
+    assert_eq!((rig.cloud().live(id).len(), rig.cloud().calls("request", id).len()), (1, 4));
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,6 +15,7 @@ use crate::support::*;
 #[derive(Clone, Debug)]
 enum Command {
     Compute,
+    Deadline(u64),
     Network,
     Pair,
     Delete(usize, bool),
@@ -72,6 +73,7 @@ fn faults() -> impl Strategy<Value = FaultKind> {
 fn commands() -> impl Strategy<Value = Command> {
     prop_oneof![
         6 => Just(Command::Compute),
+        2 => (1_u64..40_000).prop_map(Command::Deadline),
         1 => Just(Command::Network),
         2 => Just(Command::Pair),
         4 => (0_usize..20, any::<bool>()).prop_map(|(at, cascade)| Command::Delete(at, cascade)),
@@ -101,6 +103,11 @@ async fn play(behaviour: CreateBehaviour, commands: Vec<Command>) {
         let at = |at: usize, all: &[OrderId]| all.get(at % all.len().max(1)).copied();
         match command {
             Command::Compute => acknowledged.extend(rig.create(compute()).await.map(|order| order.id)),
+            Command::Deadline(ms) => {
+                let mut request = compute();
+                request.deadline = Some(rig.clock.now().plus(Duration::from_millis(ms)));
+                acknowledged.extend(rig.create(request).await.map(|order| order.id));
+            }
             Command::Network => {
                 if let Ok(net) = rig.create(network()).await {
                     acknowledged.push(net.id);

@@ -30,7 +30,6 @@ pub(crate) struct Draft {
 }
 
 /// What a draft comes to.
-#[expect(clippy::large_enum_variant, reason = "made once per write and taken apart at once")]
 pub(crate) enum Prepared {
     /// The order is as it should be.
     Nothing(Order),

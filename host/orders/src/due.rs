@@ -3,7 +3,7 @@
 //! It is a view of the store, never the truth: it may be thrown away and loaded again at any moment. It knows no clock and no
 //! task, so that its rules can be read and tested by themselves.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque, hash_map};
 
 use archipel_model::{OrderId, Owner};
 use tokio::time::Instant;
@@ -49,10 +49,14 @@ pub(crate) struct Due {
 impl Due {
     /// Puts an order in unless it is there already.
     pub(crate) fn insert(&mut self, id: OrderId, owner: Owner, at: Instant) {
-        if !self.entries.contains_key(&id) {
-            let entry =
-                Entry { owner, place: Place::Resting, memory: Memory::default(), noticed: 0, again: false };
-            self.entries.insert(id, entry);
+        if let hash_map::Entry::Vacant(vacant) = self.entries.entry(id) {
+            vacant.insert(Entry {
+                owner,
+                place: Place::Resting,
+                memory: Memory::default(),
+                noticed: 0,
+                again: false,
+            });
             self.schedule(id, at);
         }
     }

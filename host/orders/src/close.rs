@@ -4,7 +4,7 @@
 //! order goes first. A refusal for good leaves the order in closing with the fault, tried again slowly; an account that the mapper
 //! no longer gives leaves it unreachable. It is never closed because nobody could look.
 
-use archipel_model::order::{Closing, Order, State};
+use archipel_model::order::{Closing, Order, State, Status};
 use archipel_model::plugin::{CreateBehaviour, InstanceView, Observed, Operation};
 use archipel_model::{ErrorKind, Timestamp};
 
@@ -38,10 +38,8 @@ impl Step<'_> {
         match &order.instance {
             None => self.close_unseen(&order, &reach).await,
             Some(instance) if order.closing.as_ref().is_none_or(|closing| closing.accepted_at.is_none()) => {
-                match reach.delete(&instance.id, &instance.driver_state).await {
-                    Ok(()) => {}
-                    Err(Failure::Cloud(error)) if error.kind == ErrorKind::NotFound => {}
-                    Err(failure) => return self.not_deleted(&order, &failure).await,
+                if let Err(failure) = reach.delete(&instance.id, &instance.driver_state).await {
+                    return self.not_deleted(&order, &failure).await;
                 }
                 let now = self.now();
                 self.memory.deleted_at = Some(now);
@@ -113,13 +111,21 @@ impl Step<'_> {
         let now = self.now();
         self.memory.failures = 0;
         let asked = *self.memory.deleted_at.get_or_insert(now);
-        if now >= asked.plus(Settings::ms(self.settings().delete_again_ms)) {
+        // What is not busy going after `settle` did not take the delete: it may not have shown yet when that was asked for.
+        let settings = self.settings();
+        let patience = Settings::ms(settings.delete_again_ms);
+        let patience = match view.status {
+            Status::Busy => patience,
+            _ => patience.min(reach.describe().settle.max(Settings::ms(settings.poll_first_ms))),
+        };
+        if now >= asked.plus(patience) {
             let instance = order.instance.as_ref();
             let driver_state = instance.map_or("", |instance| instance.driver_state.as_str());
-            self.memory.deleted_at = Some(now);
             if let Err(failure) = reach.delete(&view.id, driver_state).await {
                 return self.not_deleted(order, &failure).await;
             }
+            self.memory.deleted_at = Some(now);
+            self.memory.quiet = 0;
         }
         let draft = self.draft(order).reached().edit(|order| {
             if let Some(closing) = &mut order.closing {

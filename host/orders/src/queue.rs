@@ -119,16 +119,15 @@ impl Orders {
         tokio::pin!(load);
         let mut loaded = false;
         while !stop.is_cancelled() && !queue.lost.load(Ordering::Acquire) {
-            if claim.until > self.clock.now() {
-                self.start_due(queue, &claim, &mut tasks);
-            }
+            let can_start = claim.until > self.clock.now() && self.start_due(queue, &claim, &mut tasks);
             let next = queue.due().next_at();
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = &mut load, if !loaded => loaded = true,
                 () = queue.changed.notified() => {}
                 Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
-                () = sleep_until(next), if next.is_some_and(|at| at > Instant::now()) => {}
+                // What became due just now is started at once; what is due and finds no slot waits for a step's end.
+                () = sleep_until(next), if can_start || next.is_some_and(|at| at > Instant::now()) => {}
                 () = tokio::time::sleep_until(renew_at) => {
                     match self.store.claim(&queue.cloud, &self.config.daemon, self.clock.now(), ttl).await {
                         Ok(Some(renewed)) if renewed.epoch == claim.epoch => claim = renewed,
@@ -156,16 +155,19 @@ impl Orders {
         }
     }
 
-    /// Starts due orders while the cloud has slots.
-    fn start_due(self: &Arc<Self>, queue: &Arc<Queue>, claim: &Claim, tasks: &mut JoinSet<()>) {
+    /// Starts due orders while the cloud has slots. Says whether it has some left.
+    fn start_due(self: &Arc<Self>, queue: &Arc<Queue>, claim: &Claim, tasks: &mut JoinSet<()>) -> bool {
         let generation = self.site.current();
         let slots = generation.clouds.get(&queue.cloud).map_or(1, |cloud| cloud.concurrency.max(1));
         loop {
             let taken = {
                 let mut due = queue.due();
-                if due.running() >= slots { None } else { due.take(Instant::now()) }
+                if due.running() >= slots {
+                    return false;
+                }
+                due.take(Instant::now())
             };
-            let Some((id, memory)) = taken else { return };
+            let Some((id, memory)) = taken else { return true };
             let step = self.clone().step(queue.clone(), claim.clone(), id, memory);
             tasks.spawn(step);
         }

@@ -166,7 +166,10 @@ impl<'a> Reach<'a> {
         archipel_model::fail::point("before-delete-instance");
         let answer = call!(self, token => self.driver.delete_instance(id, driver_state, &self.order, &token), again if |_| true);
         archipel_model::fail::point("after-delete-instance");
-        answer
+        match answer {
+            Err(Failure::Cloud(error)) if error.kind == ErrorKind::NotFound => Ok(()),
+            answer => answer,
+        }
     }
 
     /// Instances with exactly this order's tag, oldest first.

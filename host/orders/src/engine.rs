@@ -178,6 +178,11 @@ impl Orders {
         self.tokens.get(cloud, &account, &context, who.session.as_ref()).await
     }
 
+    /// Forgets a token that a driver would not take (`unauthenticated`); the next [`Orders::cloud_token`] asks the mapper anew.
+    pub async fn forget_cloud_token(&self, cloud: &CloudBinding, token: &LocalToken) {
+        self.tokens.drop_token(cloud, &token.account).await;
+    }
+
     pub(crate) async fn existing(&self, id: OrderId) -> Result<Order, Error> {
         self.store.get(id).await?.ok_or_else(no_such_order)
     }

@@ -19,8 +19,10 @@ const PUBLIC_KEY: usize = 16 * 1024;
 const VCPU: u64 = 4096;
 const RAM_MIB: u64 = 64 * 1024 * 1024;
 const DISK_GIB: u64 = 1_048_576;
-/// Most networks, security groups or requirements of one order.
+/// Most security groups or requirements of one order.
 const LIST: usize = 64;
+/// Most networks of one compute: each is checked and counted in the accepting commit.
+const NETWORKS: usize = 16;
 
 /// An `invalid` that names its field.
 pub(crate) fn wrong(field: &str, what: &str) -> Error {
@@ -87,13 +89,13 @@ fn compute(spec: &ComputeSpec) -> Result<(), Error> {
             return Err(wrong("spec", "is given beside vcpu or ram_mib; give one or the other"));
         }
     }
-    few("networks", spec.networks.len())?;
+    few("networks", spec.networks.len(), NETWORKS)?;
     for (at, network) in spec.networks.iter().enumerate() {
         if let NetworkRef::CloudId(id) = network {
             text(&format!("networks[{at}].cloud_id"), id)?;
         }
     }
-    few("security_groups", spec.security_groups.len())?;
+    few("security_groups", spec.security_groups.len(), LIST)?;
     for (at, group) in spec.security_groups.iter().enumerate() {
         text(&format!("security_groups[{at}]"), group)?;
     }
@@ -180,7 +182,7 @@ fn hosts(prefix: u32, bits: u32) -> u128 {
 }
 
 fn requirements(requirements: &BTreeMap<String, String>) -> Result<(), Error> {
-    few("requirements", requirements.len())?;
+    few("requirements", requirements.len(), LIST)?;
     for (key, value) in requirements {
         text("requirements", key)?;
         if value.len() > TEXT {
@@ -212,8 +214,8 @@ fn range(field: &str, amount: Option<u64>, most: u64) -> Result<(), Error> {
     }
 }
 
-fn few(field: &str, count: usize) -> Result<(), Error> {
-    if count > LIST { Err(wrong(field, &format!("are {count}; at most {LIST} are taken"))) } else { Ok(()) }
+fn few(field: &str, count: usize, most: usize) -> Result<(), Error> {
+    if count > most { Err(wrong(field, &format!("are {count}; at most {most} are taken"))) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -116,7 +116,9 @@ impl FromStr for ByteSize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let fail = || format!("{text:?} is not a size; write a number of bytes, \"512 KiB\", \"4 MiB\" or \"1 GiB\"");
+        let fail = || {
+            format!("{text:?} is not a size; write a number of bytes, \"512 KiB\", \"4 MiB\" or \"1 GiB\"")
+        };
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at_checked(digits).ok_or_else(fail)?;
         let factor: u64 = match unit.trim() {
@@ -218,7 +220,9 @@ mod tests {
 
     #[test]
     fn sizes_are_read_and_written_in_binary_units() {
-        for (text, bytes) in [("0", 0), ("17", 17), ("512 KiB", 512 << 10), ("4MiB", 4 << 20), ("1 GiB", 1 << 30)] {
+        for (text, bytes) in
+            [("0", 0), ("17", 17), ("512 KiB", 512 << 10), ("4MiB", 4 << 20), ("1 GiB", 1 << 30)]
+        {
             assert_eq!(text.parse::<ByteSize>().unwrap().0, bytes, "{text}");
         }
         for wrong in ["", "MiB", "4 MB", "-1", "99999999999 GiB", "1.5 MiB"] {

@@ -39,7 +39,12 @@ impl EffectiveGrants {
         let storage = requested.storage.as_ref().map_or(0, |request| request.bytes.min(grant.storage.0));
         Self {
             egress: EgressPolicy { hosts, private: grant.private.clone() },
-            secrets: grant.secrets.iter().filter(|rule| is_reserved(&rule.name) || asked(&rule.name)).cloned().collect(),
+            secrets: grant
+                .secrets
+                .iter()
+                .filter(|rule| is_reserved(&rule.name) || asked(&rule.name))
+                .cloned()
+                .collect(),
             storage,
             crypto: grant
                 .crypto
@@ -67,7 +72,14 @@ impl EffectiveGrants {
     }
 
     /// Whether a secret may go there.
-    pub fn may_use(&self, secret: &str, origin: &str, method: &str, path: &str, placement: &Placement) -> bool {
+    pub fn may_use(
+        &self,
+        secret: &str,
+        origin: &str,
+        method: &str,
+        path: &str,
+        placement: &Placement,
+    ) -> bool {
         may_use(&self.secrets, secret, origin, method, path, placement)
     }
 
@@ -123,9 +135,14 @@ mod tests {
             {"origin": "https://one.test", "reason": "r"},
             {"config": "/auth_url", "reason": "r"}
         ]}));
-        let given = grant("hosts = [\"https://a.cloud.test\", \"https://*.one.test\", \"https://keystone.test:5000\", \"https://never-asked.test\"]");
+        let given = grant(
+            "hosts = [\"https://a.cloud.test\", \"https://*.one.test\", \"https://keystone.test:5000\", \"https://never-asked.test\"]",
+        );
         let config = json!({"auth_url": "https://keystone.test:5000/v3"});
-        assert_eq!(hosts(&EffectiveGrants::new(&asked, &given, &config)), ["https://a.cloud.test", "https://keystone.test:5000"]);
+        assert_eq!(
+            hosts(&EffectiveGrants::new(&asked, &given, &config)),
+            ["https://a.cloud.test", "https://keystone.test:5000"]
+        );
         assert!(hosts(&EffectiveGrants::new(&Requested::default(), &given, &config)).is_empty());
         assert!(hosts(&EffectiveGrants::new(&asked, &GrantConfig::default(), &config)).is_empty());
     }
@@ -162,7 +179,9 @@ mod tests {
             "storage": {"bytes": 1_000_000, "reason": "r"},
             "crypto": [{"purpose": "session", "reason": "r"}]
         }));
-        let given = grant("storage = \"512 KiB\"\ncrypto = [{ purpose = \"session\", lifetime_s_max = 60 }, { purpose = \"x\", lifetime_s_max = 60 }]");
+        let given = grant(
+            "storage = \"512 KiB\"\ncrypto = [{ purpose = \"session\", lifetime_s_max = 60 }, { purpose = \"x\", lifetime_s_max = 60 }]",
+        );
         let grants = EffectiveGrants::new(&asked, &given, &json!({}));
         assert_eq!(grants.storage, 512 << 10);
         assert_eq!(grants.signing("session"), Some(60));

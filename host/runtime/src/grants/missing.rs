@@ -43,11 +43,16 @@ impl Missing {
         }
         let effective = EffectiveGrants::new(requested, grant, config);
         for request in requested.secrets.iter().filter(|request| !is_reserved(&request.name)) {
-            if !effective.secrets.iter().any(|rule| rule.name == request.name || effective.may_open(&request.name)) {
+            if !effective
+                .secrets
+                .iter()
+                .any(|rule| rule.name == request.name || effective.may_open(&request.name))
+            {
                 missing.secrets.push(request.name.clone());
             }
         }
-        missing.storage = requested.storage.as_ref().map(|request| request.bytes).filter(|bytes| *bytes > grant.storage.0);
+        missing.storage =
+            requested.storage.as_ref().map(|request| request.bytes).filter(|bytes| *bytes > grant.storage.0);
         for request in &requested.crypto {
             if effective.signing(&request.purpose).is_none() {
                 missing.crypto.push(request.purpose.clone());
@@ -70,7 +75,9 @@ impl Missing {
     /// Where a secret may go is for the administrator to say: those lines come with a place to fill in.
     pub fn as_toml(&self, plugin: &str, grant: &GrantConfig) -> String {
         let mut out = format!("[grants.{plugin}]\n");
-        let quoted = |items: &mut dyn Iterator<Item = String>| items.map(|item| format!("{item:?}")).collect::<Vec<_>>().join(", ");
+        let quoted = |items: &mut dyn Iterator<Item = String>| {
+            items.map(|item| format!("{item:?}")).collect::<Vec<_>>().join(", ")
+        };
         if !self.hosts.is_empty() {
             let all = quoted(&mut grant.hosts.iter().chain(&self.hosts).map(ToString::to_string));
             let _ = writeln!(out, "hosts = [{all}]");

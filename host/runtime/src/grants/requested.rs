@@ -46,7 +46,9 @@ impl HostRequest {
             (Some(origin), None, None) => Some(vec![origin.clone()]),
             (None, Some(pointer), None) => Some(match config.pointer(pointer) {
                 Some(Value::String(url)) => of_url(url).into_iter().collect(),
-                Some(Value::Array(urls)) => urls.iter().filter_map(Value::as_str).filter_map(of_url).collect(),
+                Some(Value::Array(urls)) => {
+                    urls.iter().filter_map(Value::as_str).filter_map(of_url).collect()
+                }
                 _ => Vec::new(),
             }),
             (None, None, Some(_)) => None,

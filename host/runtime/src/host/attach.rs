@@ -50,7 +50,9 @@ impl Marks {
 
     fn add(&mut self, attached: Attached) -> Result<u64, Error> {
         if self.pending.len() >= MAX_PENDING {
-            return Err(Error::invalid("too many requests with credentials wait to be sent; send or drop them first"));
+            return Err(Error::invalid(
+                "too many requests with credentials wait to be sent; send or drop them first",
+            ));
         }
         self.next += 1;
         self.pending.insert(self.next, attached);
@@ -72,7 +74,9 @@ impl Attached {
         let secret = self.bytes.reveal();
         masker.add(secret);
         let (name, text) = match &self.placement {
-            Placement::Header(name) => (name.parse::<HeaderName>().map_err(|_| ())?, Zeroizing::new(secret.to_vec())),
+            Placement::Header(name) => {
+                (name.parse::<HeaderName>().map_err(|_| ())?, Zeroizing::new(secret.to_vec()))
+            }
             Placement::Bearer => (AUTHORIZATION, Zeroizing::new([b"Bearer ", secret].concat())),
             Placement::Basic => {
                 let pair = Zeroizing::new([self.user.as_bytes(), b":", secret].concat());
@@ -90,12 +94,21 @@ impl Attached {
 }
 
 impl CallState {
-    pub(crate) fn attach_to(&mut self, request: &Resource<HostOutgoingRequest>, what: Credential, how: WitPlacement) -> Result<(), Error> {
+    pub(crate) fn attach_to(
+        &mut self,
+        request: &Resource<HostOutgoingRequest>,
+        what: Credential,
+        how: WitPlacement,
+    ) -> Result<(), Error> {
         let (placement, user) = match how {
             WitPlacement::Header(name) => (header_placement(&name)?, String::new()),
             WitPlacement::Bearer => (Placement::Bearer, String::new()),
-            WitPlacement::Basic(user) if user.len() > 256 || user.contains(':') || user.chars().any(char::is_control) => {
-                return Err(Error::invalid("a user name for basic authentication has at most 256 characters, no colon and no control characters"));
+            WitPlacement::Basic(user)
+                if user.len() > 256 || user.contains(':') || user.chars().any(char::is_control) =>
+            {
+                return Err(Error::invalid(
+                    "a user name for basic authentication has at most 256 characters, no colon and no control characters",
+                ));
             }
             WitPlacement::Basic(user) => (Placement::Basic, user),
         };
@@ -104,7 +117,9 @@ impl CallState {
             return Err(Error::invalid(format!("secret {name:?} has bytes that no header can carry")));
         }
         // The whole check is made when the request leaves; this one gives a better message.
-        let bound = |rule: &archipel_vault::SecretRule| matches_name(&rule.name, &name) && rule.placement == placement;
+        let bound = |rule: &archipel_vault::SecretRule| {
+            matches_name(&rule.name, &name) && rule.placement == placement
+        };
         if !self.binding.grants.secrets.iter().any(bound) {
             return Err(Error::forbidden(format!(
                 "no rule of this plugin's grant lets secret {name:?} go anywhere as {placement}; the administrator may add one to `secrets`"
@@ -125,7 +140,10 @@ impl CallState {
 pub(crate) fn header_placement(name: &str) -> Result<Placement, Error> {
     let refused = || Error::invalid(format!("{name:?} is not a header that a secret can be put into"));
     let parsed: HeaderName = name.parse().map_err(|_| refused())?;
-    if archipel_egress::headers::is_of_one_hop(&parsed) || parsed == http::header::CONTENT_LENGTH || parsed.as_str() == MARK {
+    if archipel_egress::headers::is_of_one_hop(&parsed)
+        || parsed == http::header::CONTENT_LENGTH
+        || parsed.as_str() == MARK
+    {
         return Err(refused());
     }
     Ok(Placement::Header(parsed.as_str().to_owned()))
@@ -136,7 +154,12 @@ mod tests {
     use super::*;
 
     fn attached(placement: Placement) -> Attached {
-        Attached { name: "s".into(), placement, user: "alice".into(), bytes: SecretBytes::new(*b"opensesame") }
+        Attached {
+            name: "s".into(),
+            placement,
+            user: "alice".into(),
+            bytes: SecretBytes::new(*b"opensesame"),
+        }
     }
 
     #[test]

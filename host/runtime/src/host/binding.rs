@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwapOption;
 use archipel_egress::{Caller, Channel, Egress};
 use archipel_model::plugin_storage::PluginStorage;
 use archipel_model::{Clock, SiteId};
 use archipel_vault::Vault;
-use arc_swap::ArcSwapOption;
 
 use super::crypto::HostCrypto;
 use crate::grants::EffectiveGrants;
@@ -50,7 +50,11 @@ pub struct BindingContext {
 
 impl std::fmt::Debug for BindingContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BindingContext").field("name", &self.name).field("plugin", &self.plugin).field("digest", &self.digest).finish_non_exhaustive()
+        f.debug_struct("BindingContext")
+            .field("name", &self.name)
+            .field("plugin", &self.plugin)
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
     }
 }
 

@@ -9,7 +9,11 @@ use http::HeaderMap;
 use serde_json::Value;
 
 /// What was found of what was to be captured, by name; headers and body are left without it.
-pub(crate) fn capture(headers: &mut HeaderMap, body: &mut Vec<u8>, captures: &[Capture]) -> Vec<(String, SecretBytes)> {
+pub(crate) fn capture(
+    headers: &mut HeaderMap,
+    body: &mut Vec<u8>,
+    captures: &[Capture],
+) -> Vec<(String, SecretBytes)> {
     let mut found = Vec::new();
     let wants_json = captures.iter().any(|capture| matches!(capture.from, CaptureFrom::Json(_)));
     let mut document: Option<Value> = if wants_json { serde_json::from_slice(body).ok() } else { None };
@@ -18,9 +22,10 @@ pub(crate) fn capture(headers: &mut HeaderMap, body: &mut Vec<u8>, captures: &[C
         let value = match &capture.from {
             // Read before any is removed: two captures may name the same header.
             CaptureFrom::Header(name) => headers.get(name.as_str()).map(|value| value.as_bytes().to_vec()),
-            CaptureFrom::Json(pointer) => {
-                document.as_ref().and_then(|document| document.pointer(pointer)?.as_str()).map(|text| text.as_bytes().to_vec())
-            }
+            CaptureFrom::Json(pointer) => document
+                .as_ref()
+                .and_then(|document| document.pointer(pointer)?.as_str())
+                .map(|text| text.as_bytes().to_vec()),
         };
         if let Some(value) = value {
             found.push((capture.name.clone(), SecretBytes::new(value)));
@@ -47,7 +52,8 @@ fn cut_out(document: &mut Value, pointer: &str) -> bool {
     if !document.pointer(pointer).is_some_and(Value::is_string) {
         return false;
     }
-    let parent = pointer.rsplit_once('/').and_then(|(parent, key)| Some((document.pointer_mut(parent)?, key)));
+    let parent =
+        pointer.rsplit_once('/').and_then(|(parent, key)| Some((document.pointer_mut(parent)?, key)));
     match parent {
         Some((Value::Object(members), key)) => {
             let key = key.replace("~1", "/").replace("~0", "~");
@@ -72,7 +78,10 @@ mod tests {
         let mut headers = HeaderMap::new();
         let mut bytes = body.as_bytes().to_vec();
         let found = capture(&mut headers, &mut bytes, captures);
-        let found = found.into_iter().map(|(name, secret)| (name, String::from_utf8_lossy(secret.reveal()).into_owned())).collect();
+        let found = found
+            .into_iter()
+            .map(|(name, secret)| (name, String::from_utf8_lossy(secret.reveal()).into_owned()))
+            .collect();
         (found, String::from_utf8(bytes).unwrap())
     }
 

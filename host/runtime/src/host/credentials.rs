@@ -50,7 +50,11 @@ impl CallState {
 
     fn open_named(&mut self, name: &str) -> Result<Resource<Secret>, Error> {
         // The same words for "there is none" and "not yours": names of secrets are nobody's business.
-        let refused = || Error::forbidden(format!("secret {name:?} is not granted to this plugin; the administrator may add it to `secrets` of its grant"));
+        let refused = || {
+            Error::forbidden(format!(
+                "secret {name:?} is not granted to this plugin; the administrator may add it to `secrets` of its grant"
+            ))
+        };
         if !self.binding.grants.may_open(name) {
             return Err(refused());
         }
@@ -81,7 +85,9 @@ impl CallState {
         if account.is_empty() || account.len() > MAX_ACCOUNT {
             return Err(Error::invalid("an account's name has 1 byte to 4 KiB"));
         }
-        if attributes.len() > MAX_ATTRIBUTES || serde_json::from_str::<serde::de::IgnoredAny>(&attributes).is_err() {
+        if attributes.len() > MAX_ATTRIBUTES
+            || serde_json::from_str::<serde::de::IgnoredAny>(&attributes).is_err()
+        {
             return Err(Error::invalid("attributes are JSON of at most 16 KiB"));
         }
         let now = self.binding.services.clock.now();
@@ -100,7 +106,11 @@ impl credentials::Host for CallState {
         Ok(self.open_named(&name).map_err(to_wit))
     }
 
-    async fn wrap(&mut self, name: String, bytes: Vec<u8>) -> wasmtime::Result<Result<Resource<Secret>, WitError>> {
+    async fn wrap(
+        &mut self,
+        name: String,
+        bytes: Vec<u8>,
+    ) -> wasmtime::Result<Result<Resource<Secret>, WitError>> {
         Ok(self.wrap_bytes(name, bytes).map_err(to_wit))
     }
 
@@ -124,7 +134,10 @@ impl credentials::Host for CallState {
         Ok(done.map_err(to_wit))
     }
 
-    async fn exchange(&mut self, request: ExchangeRequest) -> wasmtime::Result<Result<ExchangeResponse, WitError>> {
+    async fn exchange(
+        &mut self,
+        request: ExchangeRequest,
+    ) -> wasmtime::Result<Result<ExchangeResponse, WitError>> {
         Ok(self.run_exchange(request).await.map_err(to_wit))
     }
 }
@@ -164,7 +177,10 @@ impl HostLocalToken for CallState {
 
 impl HostUserSession for CallState {
     fn token(&mut self, handle: Resource<UserSession>) -> wasmtime::Result<Resource<Secret>> {
-        let bytes = self.session(&handle).map(|session| session.token.clone()).unwrap_or_else(|_| SecretBytes::new(Vec::new()));
+        let bytes = self
+            .session(&handle)
+            .map(|session| session.token.clone())
+            .unwrap_or_else(|_| SecretBytes::new(Vec::new()));
         self.give_secret(SESSION, bytes).map_err(|error| wasmtime::format_err!("{error}"))
     }
 

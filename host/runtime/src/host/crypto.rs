@@ -57,7 +57,12 @@ impl CallState {
         self.binding.services.clock.now().as_millis().div_euclid(1000)
     }
 
-    fn sign_claims(&mut self, purpose: &str, claims: &str, lifetime_s: u32) -> Result<Resource<Secret>, Error> {
+    fn sign_claims(
+        &mut self,
+        purpose: &str,
+        claims: &str,
+        lifetime_s: u32,
+    ) -> Result<Resource<Secret>, Error> {
         let (signer, longest) = self.signer(purpose)?;
         if claims.len() > MAX_CLAIMS {
             return Err(Error::invalid("claims have at most 16 KiB"));
@@ -82,9 +87,11 @@ impl CallState {
         let claims = signer.verify(TYPE, self.secret(token)?.bytes.reveal()).map_err(|_| refused())?;
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
         let time = |name: &str| claims.get(name).and_then(Value::as_i64);
-        let ours = text("iss") == Some(self.binding.services.site.as_str()) && text("aud") == Some(self.audience(purpose).as_str());
+        let ours = text("iss") == Some(self.binding.services.site.as_str())
+            && text("aud") == Some(self.audience(purpose).as_str());
         let now = self.now_s();
-        let current = time("exp").is_some_and(|exp| exp > now) && time("iat").is_some_and(|iat| iat <= now + SKEW_S);
+        let current =
+            time("exp").is_some_and(|exp| exp > now) && time("iat").is_some_and(|iat| iat <= now + SKEW_S);
         if ours && current { Ok(Value::Object(claims).to_string()) } else { Err(refused()) }
     }
 
@@ -131,24 +138,41 @@ impl crypto::Host for CallState {
         audience: Option<String>,
     ) -> wasmtime::Result<Result<String, WitError>> {
         let (deadline, now_s) = (self.call.deadline, self.now_s());
-        let work = verify_foreign(self.bytes(&token), self.hooks.outbound(), &issuer, audience.as_deref(), now_s);
+        let work =
+            verify_foreign(self.bytes(&token), self.hooks.outbound(), &issuer, audience.as_deref(), now_s);
         Ok(by(deadline, work).await.map_err(to_wit))
     }
 
-    async fn sign(&mut self, purpose: String, claims: String, lifetime_s: u32) -> wasmtime::Result<Result<Resource<Secret>, WitError>> {
+    async fn sign(
+        &mut self,
+        purpose: String,
+        claims: String,
+        lifetime_s: u32,
+    ) -> wasmtime::Result<Result<Resource<Secret>, WitError>> {
         Ok(self.sign_claims(&purpose, &claims, lifetime_s).map_err(to_wit))
     }
 
-    async fn verify(&mut self, purpose: String, token: Resource<Secret>) -> wasmtime::Result<Result<String, WitError>> {
+    async fn verify(
+        &mut self,
+        purpose: String,
+        token: Resource<Secret>,
+    ) -> wasmtime::Result<Result<String, WitError>> {
         Ok(self.verify_own(&purpose, &token).map_err(to_wit))
     }
 
-    async fn hash_password(&mut self, password: Resource<Secret>) -> wasmtime::Result<Result<String, WitError>> {
+    async fn hash_password(
+        &mut self,
+        password: Resource<Secret>,
+    ) -> wasmtime::Result<Result<String, WitError>> {
         let (password, (crypto, deadline)) = (self.bytes(&password), self.services());
         Ok(by(deadline, async move { crypto.passwords.hash(password?).await }).await.map_err(to_wit))
     }
 
-    async fn check_password(&mut self, password: Resource<Secret>, phc: String) -> wasmtime::Result<Result<bool, WitError>> {
+    async fn check_password(
+        &mut self,
+        password: Resource<Secret>,
+        phc: String,
+    ) -> wasmtime::Result<Result<bool, WitError>> {
         let (password, (crypto, deadline)) = (self.bytes(&password), self.services());
         Ok(by(deadline, async move { crypto.passwords.check(password?, phc).await }).await.map_err(to_wit))
     }

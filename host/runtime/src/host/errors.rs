@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use archipel_bindings::latest::archipel::host::types::{Applied as WitApplied, Error as WitError, ErrorKind as WitKind};
+use archipel_bindings::latest::archipel::host::types::{
+    Applied as WitApplied, Error as WitError, ErrorKind as WitKind,
+};
 use archipel_model::{Applied, Error, ErrorKind};
 
 /// Bytes of a message that a plugin is given.
@@ -43,7 +45,10 @@ pub(crate) fn to_wit(error: Error) -> WitError {
 }
 
 /// Runs a host function's work up to the call's deadline.
-pub(crate) async fn by<T>(deadline: Instant, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+pub(crate) async fn by<T>(
+    deadline: Instant,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     match tokio::time::timeout_at(deadline.into(), work).await {
         Ok(result) => result,
         Err(_) => Err(Error::transient("the call's deadline passed inside the host")
@@ -57,7 +62,11 @@ pub(crate) async fn by<T>(deadline: Instant, work: impl Future<Output = Result<T
 pub(crate) fn checked_name(name: &str) -> Result<(), Error> {
     let fits = (1..=64).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-    if fits { Ok(()) } else { Err(Error::invalid("a name has 1 to 64 letters, digits, dots, hyphens and underscores")) }
+    if fits {
+        Ok(())
+    } else {
+        Err(Error::invalid("a name has 1 to 64 letters, digits, dots, hyphens and underscores"))
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! `credentials.exchange`: a small request with secrets in it, and secrets coming out of it. Everything is held in
 //! memory, so it can be escaped on the way out and searched on the way in.
 
-use archipel_bindings::latest::archipel::host::credentials::{Capture, Captured, ExchangeRequest, ExchangeResponse, Part};
+use archipel_bindings::latest::archipel::host::credentials::{
+    Capture, Captured, ExchangeRequest, ExchangeResponse, Part,
+};
 use archipel_egress::Origin;
 use archipel_model::{Applied, Error, SecretBytes};
 use archipel_vault::Masker;
@@ -71,7 +73,9 @@ impl CallState {
         let mut body = insert::body(self.pieces(&request.body)?, &mut uses)?;
         size += body.len();
         if size > MAX_BYTES {
-            return Err(Error::invalid("an exchange has at most 64 KiB of URL, headers and body; send more with attach"));
+            return Err(Error::invalid(
+                "an exchange has at most 64 KiB of URL, headers and body; send more with attach",
+            ));
         }
         let method: Method = request.method.parse().map_err(|_| Error::invalid("not a method"))?;
         let uri: Uri = request.url.parse().map_err(|_| Error::invalid("not an absolute URL"))?;
@@ -97,29 +101,41 @@ impl CallState {
     }
 }
 
-async fn send(outbound: Outbound, request: Request<Bytes>, uses: Vec<Use>, captures: &[Capture]) -> Result<Answer, Error> {
+async fn send(
+    outbound: Outbound,
+    request: Request<Bytes>,
+    uses: Vec<Use>,
+    captures: &[Capture],
+) -> Result<Answer, Error> {
     if !outbound.may_connect() {
         return Err(Error::forbidden("lifecycle.init has no network; use lifecycle.refresh"));
     }
-    let (origin, target) = Origin::of_url(&request.uri().to_string()).map_err(|error| Error::invalid(error.to_string()))?;
+    let (origin, target) =
+        Origin::of_url(&request.uri().to_string()).map_err(|error| Error::invalid(error.to_string()))?;
     let (origin, path) = (origin.to_string(), target.split('?').next().unwrap_or_default());
     let mut masker = Masker::new();
     for (credential, placement) in &uses {
         let method = request.method().as_str();
         if !outbound.binding.grants.may_use(&credential.name, &origin, method, path, placement) {
-            let why = format!("no rule of its grant lets secret {:?} go to {method} {origin}{path} as {placement}", credential.name);
+            let why = format!(
+                "no rule of its grant lets secret {:?} go to {method} {origin}{path} as {placement}",
+                credential.name
+            );
             outbound.denied(&why);
             return Err(Error::forbidden(why));
         }
         masker.add(credential.bytes.reveal());
     }
-    let response = outbound.binding.channel().send(request.map(Full::new), outbound.options()).await.map_err(|error| {
-        let error = Error::from(error);
-        if error.kind == archipel_model::ErrorKind::Forbidden {
-            outbound.denied(&error.message);
-        }
-        error
-    })?;
+    let response =
+        outbound.binding.channel().send(request.map(Full::new), outbound.options()).await.map_err(
+            |error| {
+                let error = Error::from(error);
+                if error.kind == archipel_model::ErrorKind::Forbidden {
+                    outbound.denied(&error.message);
+                }
+                error
+            },
+        )?;
     let (head, body) = response.into_parts();
     let body = Limited::new(body, MAX_BYTES).collect().await.map_err(|error| {
         let message = if error.is::<LengthLimitError>() {

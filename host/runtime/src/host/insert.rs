@@ -26,7 +26,11 @@ pub(crate) enum Piece {
 pub(crate) type Use = (Credential, Placement);
 
 /// A header's value.
-pub(crate) fn header(name: &HeaderName, pieces: Vec<Piece>, uses: &mut Vec<Use>) -> Result<Zeroizing<Vec<u8>>, Error> {
+pub(crate) fn header(
+    name: &HeaderName,
+    pieces: Vec<Piece>,
+    uses: &mut Vec<Use>,
+) -> Result<Zeroizing<Vec<u8>>, Error> {
     let is_bearer = *name == AUTHORIZATION
         && matches!(pieces.as_slice(), [Piece::Text(scheme), Piece::Raw(_)] if scheme.eq_ignore_ascii_case("bearer "));
     let placement = if is_bearer { Placement::Bearer } else { header_placement(name.as_str())? };
@@ -40,7 +44,9 @@ pub(crate) fn header(name: &HeaderName, pieces: Vec<Piece>, uses: &mut Vec<Use>)
                 uses.push((credential, placement.clone()));
                 secret = true;
             }
-            Piece::Json(_) | Piece::Form(_) => return Err(Error::invalid("json and form pieces are for bodies; in a header write raw")),
+            Piece::Json(_) | Piece::Form(_) => {
+                return Err(Error::invalid("json and form pieces are for bodies; in a header write raw"));
+            }
         }
     }
     if *name == AUTHORIZATION && !secret {
@@ -56,10 +62,15 @@ pub(crate) fn body(pieces: Vec<Piece>, uses: &mut Vec<Use>) -> Result<Zeroizing<
         match piece {
             Piece::Text(text) => bytes.extend_from_slice(text.as_bytes()),
             Piece::Json(credential) => {
-                let text = std::str::from_utf8(credential.bytes.reveal())
-                    .map_err(|_| Error::invalid(format!("secret {:?} is not text, so it cannot stand in JSON", credential.name)))?;
+                let text = std::str::from_utf8(credential.bytes.reveal()).map_err(|_| {
+                    Error::invalid(format!(
+                        "secret {:?} is not text, so it cannot stand in JSON",
+                        credential.name
+                    ))
+                })?;
                 let quoted = Zeroizing::new(serde_json::Value::from(text).to_string());
-                let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default();
+                let inner =
+                    quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default();
                 bytes.extend_from_slice(inner.as_bytes());
                 uses.push((credential, Placement::Json));
             }
@@ -73,7 +84,9 @@ pub(crate) fn body(pieces: Vec<Piece>, uses: &mut Vec<Use>) -> Result<Zeroizing<
                 }
                 uses.push((credential, Placement::Form));
             }
-            Piece::Raw(_) => return Err(Error::invalid("raw pieces are for headers; in a body write json or form")),
+            Piece::Raw(_) => {
+                return Err(Error::invalid("raw pieces are for headers; in a body write json or form"));
+            }
         }
     }
     Ok(bytes)
@@ -96,7 +109,15 @@ mod tests {
     #[test]
     fn a_secret_cannot_leave_its_json_string() {
         let mut uses = Vec::new();
-        let made = body(vec![text("{\"password\":\""), Piece::Json(secret("a\",\"admin\":true,\"x\":\"\\\n")), text("\"}")], &mut uses).unwrap();
+        let made = body(
+            vec![
+                text("{\"password\":\""),
+                Piece::Json(secret("a\",\"admin\":true,\"x\":\"\\\n")),
+                text("\"}"),
+            ],
+            &mut uses,
+        )
+        .unwrap();
         let parsed: serde_json::Value = serde_json::from_slice(&made).unwrap();
         assert_eq!(parsed.as_object().unwrap().len(), 1);
         assert_eq!(parsed["password"], "a\",\"admin\":true,\"x\":\"\\\n");
@@ -106,7 +127,8 @@ mod tests {
     #[test]
     fn a_secret_cannot_leave_its_form_field() {
         let mut uses = Vec::new();
-        let made = body(vec![text("user=a&password="), Piece::Form(secret("x&admin=1 +é"))], &mut uses).unwrap();
+        let made =
+            body(vec![text("user=a&password="), Piece::Form(secret("x&admin=1 +é"))], &mut uses).unwrap();
         assert_eq!(std::str::from_utf8(&made).unwrap(), "user=a&password=x%26admin%3D1%20%2B%C3%A9");
         assert_eq!(uses[0].1, Placement::Form);
     }
@@ -114,7 +136,8 @@ mod tests {
     #[test]
     fn a_bearer_header_is_known_as_such() {
         let mut uses = Vec::new();
-        let made = header(&AUTHORIZATION, vec![text("Bearer "), Piece::Raw(secret("tok"))], &mut uses).unwrap();
+        let made =
+            header(&AUTHORIZATION, vec![text("Bearer "), Piece::Raw(secret("tok"))], &mut uses).unwrap();
         assert_eq!(made.as_slice(), b"Bearer tok");
         header(&AUTHORIZATION, vec![text("Custom "), Piece::Raw(secret("tok"))], &mut uses).unwrap();
         header(&HeaderName::from_static("x-auth-token"), vec![Piece::Raw(secret("tok"))], &mut uses).unwrap();

@@ -15,14 +15,18 @@ use bytes::Bytes;
 use http::header::ACCEPT;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
-use openidconnect::core::{CoreJsonWebKey, CoreJsonWebKeySet, CoreJsonWebKeyUse, CoreJwsSigningAlgorithm, CoreProviderMetadata};
+use openidconnect::core::{
+    CoreJsonWebKey, CoreJsonWebKeySet, CoreJsonWebKeyUse, CoreJwsSigningAlgorithm, CoreProviderMetadata,
+};
 use openidconnect::{JsonWebKey, JsonWebKeyId};
 use serde_json::{Map, Value};
 
 /// How long keys are used without asking again.
 const FRESH: Duration = Duration::from_secs(600);
-/// Between two looks for an unknown key id, and after a failure.
+/// Between two looks for an unknown key id.
 const PAUSE: Duration = Duration::from_secs(30);
+/// After a failure to fetch what is not there yet: keeps a dead issuer from holding up every login in turn.
+const RETRY: Duration = Duration::from_secs(3);
 /// Bytes of a discovery document or key set.
 const MAX_DOCUMENT: usize = 1024 * 1024;
 /// Issuers that are remembered over all bindings.
@@ -55,7 +59,11 @@ pub(crate) struct Question<'a> {
 
 impl Jwks {
     /// The claims of a token, if the issuer signed it, for this audience, and it is valid now.
-    pub(crate) async fn verify(&self, token: &[u8], question: &Question<'_>) -> Result<Map<String, Value>, Error> {
+    pub(crate) async fn verify(
+        &self,
+        token: &[u8],
+        question: &Question<'_>,
+    ) -> Result<Map<String, Value>, Error> {
         let forged = |_| Error::unauthenticated("not a token that this issuer signed");
         let parts = jws::split(token).map_err(forged)?;
         let algorithm = asymmetric(&parts.header.alg)?;
@@ -90,16 +98,22 @@ impl Cached {
     /// The keys: those kept if they are fresh, unless `again`, and the old ones where the issuer is away.
     async fn keys(&mut self, question: &Question<'_>, again: bool) -> Result<&CoreJsonWebKeySet, Error> {
         let fresh = self.keys.as_ref().is_some_and(|(_, since)| since.elapsed() < FRESH);
-        let may_ask = self.asked.is_none_or(|asked| asked.elapsed() >= PAUSE);
-        if (!fresh || again) && (may_ask || self.keys.is_none()) {
+        let pause = if self.keys.is_some() { PAUSE } else { RETRY };
+        let may_ask = self.asked.is_none_or(|asked| asked.elapsed() >= pause);
+        if (!fresh || again) && may_ask {
             self.asked = Some(Instant::now());
             match discover(question).await {
                 Ok(keys) => self.keys = Some((keys, Instant::now())),
                 Err(error) if self.keys.is_none() => return Err(error),
-                Err(error) => tracing::warn!(issuer = question.issuer, %error, "an issuer's keys could not be fetched again; the old ones stay"),
+                Err(error) => {
+                    tracing::warn!(issuer = question.issuer, %error, "an issuer's keys could not be fetched again; the old ones stay")
+                }
             }
         }
-        self.keys.as_ref().map(|(keys, _)| keys).ok_or_else(|| Error::transient("the issuer's keys are not there"))
+        self.keys.as_ref().map(|(keys, _)| keys).ok_or_else(|| {
+            Error::transient(format!("the keys of {} could not be fetched a moment ago", question.issuer))
+                .retry_after(RETRY)
+        })
     }
 }
 
@@ -111,7 +125,9 @@ async fn discover(question: &Question<'_>) -> Result<CoreJsonWebKeySet, Error> {
     if Origin::of_url(issuer).is_err() || issuer.contains(['?', '#']) {
         return Err(Error::invalid("an issuer is a URL without query"));
     }
-    let document = fetch(question, &format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'))).await?;
+    let document =
+        fetch(question, &format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/')))
+            .await?;
     let metadata: CoreProviderMetadata =
         serde_json::from_slice(&document).map_err(|_| unusable("its discovery document is malformed"))?;
     // Section 4.3: else anyone could publish keys in another's name.
@@ -134,7 +150,10 @@ async fn fetch(question: &Question<'_>, url: &str) -> Result<Bytes, Error> {
 }
 
 /// Keys that may have signed: those of this id, or all if the token names none. Encryption keys never.
-fn candidates<'a>(keys: &'a CoreJsonWebKeySet, kid: Option<&str>) -> impl Iterator<Item = &'a CoreJsonWebKey> {
+fn candidates<'a>(
+    keys: &'a CoreJsonWebKeySet,
+    kid: Option<&str>,
+) -> impl Iterator<Item = &'a CoreJsonWebKey> {
     let wanted = kid.map(|kid| JsonWebKeyId::new(kid.to_owned()));
     keys.keys()
         .iter()
@@ -146,14 +165,20 @@ fn candidates<'a>(keys: &'a CoreJsonWebKeySet, kid: Option<&str>) -> impl Iterat
 fn asymmetric(alg: &str) -> Result<CoreJwsSigningAlgorithm, Error> {
     match alg {
         "RS256" | "RS384" | "RS512" | "PS256" | "PS384" | "PS512" | "ES256" | "ES384" | "EdDSA" => {
-            serde_json::from_value(Value::from(alg)).map_err(|_| Error::unauthenticated("unknown signature algorithm"))
+            serde_json::from_value(Value::from(alg))
+                .map_err(|_| Error::unauthenticated("unknown signature algorithm"))
         }
         _ => Err(Error::unauthenticated("tokens are signed with RS, PS or ES 256/384/512 or EdDSA")),
     }
 }
 
 /// `iss`, `exp`, `nbf` and `aud` (RFC 7519, section 4.1).
-fn check_claims(claims: &Map<String, Value>, issuer: &str, audience: Option<&str>, now_s: i64) -> Result<(), Error> {
+fn check_claims(
+    claims: &Map<String, Value>,
+    issuer: &str,
+    audience: Option<&str>,
+    now_s: i64,
+) -> Result<(), Error> {
     if claims.get("iss").and_then(Value::as_str) != Some(issuer) {
         return Err(Error::unauthenticated("the token is of another issuer"));
     }
@@ -197,8 +222,15 @@ mod tests {
         assert!(check(good.clone(), None).is_ok());
         assert!(check(good.clone(), Some("other")).is_err());
         for (key, value) in [
-            ("iss", json!("https://i.test/")), ("iss", json!(null)), ("exp", json!(999_000)), ("exp", json!("2000000")),
-            ("exp", json!(null)), ("nbf", json!(1_000_100)), ("nbf", json!("x")), ("aud", json!("si")), ("aud", json!(null)),
+            ("iss", json!("https://i.test/")),
+            ("iss", json!(null)),
+            ("exp", json!(999_000)),
+            ("exp", json!("2000000")),
+            ("exp", json!(null)),
+            ("nbf", json!(1_000_100)),
+            ("nbf", json!("x")),
+            ("aud", json!("si")),
+            ("aud", json!(null)),
         ] {
             let mut claims = good.clone();
             claims[key] = value.clone();

@@ -57,12 +57,22 @@ impl LogBudget {
         if self.tail.len() >= TAIL {
             self.tail.pop_front();
         }
-        self.tail.push_back(if written.is_empty() { message.clone() } else { format!("{message} {written}") });
+        self.tail.push_back(if written.is_empty() {
+            message.clone()
+        } else {
+            format!("{message} {written}")
+        });
         Some((message, written))
     }
 
     /// A call ends: what it wrote to its standard streams goes to the log too, and so does how much was dropped.
-    pub(crate) fn end(&self, binding: &BindingContext, call: &CallInfo, stdout: &Captured, stderr: &Captured) {
+    pub(crate) fn end(
+        &self,
+        binding: &BindingContext,
+        call: &CallInfo,
+        stdout: &Captured,
+        stderr: &Captured,
+    ) {
         let (plugin, function, request) = (&binding.name, call.function, &call.request_id);
         for line in stdout.lines().into_iter().take(TAIL) {
             tracing::debug!(target: "archipel::plugin", %plugin, function, %request, stream = "stdout", "{line}");
@@ -88,7 +98,12 @@ impl LogBudget {
 }
 
 impl log::Host for CallState {
-    fn write(&mut self, level: Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
+    fn write(
+        &mut self,
+        level: Level,
+        message: String,
+        fields: Vec<(String, String)>,
+    ) -> wasmtime::Result<()> {
         if let Some((message, fields)) = self.log.admit(&message, &fields) {
             let (plugin, function, request) = (&self.binding.name, self.call.function, &self.call.request_id);
             macro_rules! line {
@@ -114,7 +129,9 @@ pub(crate) fn escape(text: &str) -> String {
     for c in text.chars() {
         match c {
             '\t' => out.push(' '),
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => out.extend(c.escape_unicode()),
+            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => {
+                out.extend(c.escape_unicode())
+            }
             _ if c.is_control() => out.extend(c.escape_default()),
             _ => out.push(c),
         }
@@ -132,7 +149,10 @@ mod tests {
 
     #[test]
     fn a_line_cannot_break_out_of_the_log() {
-        assert_eq!(escape("a\nERROR forged\r\x1b[2J\tb\u{202e}c é"), "a\\nERROR forged\\r\\u{1b}[2J b\\u{202e}c é");
+        assert_eq!(
+            escape("a\nERROR forged\r\x1b[2J\tb\u{202e}c é"),
+            "a\\nERROR forged\\r\\u{1b}[2J b\\u{202e}c é"
+        );
     }
 
     #[test]

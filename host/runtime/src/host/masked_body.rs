@@ -10,6 +10,8 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
 use wasmtime_wasi_http::{Error, WasiBody};
 
+use super::http::{drop_credentials, mask_headers};
+
 /// Bytes that are searched.
 const SEARCHED: usize = 64 * 1024;
 
@@ -24,6 +26,18 @@ pub(crate) struct MaskedBody {
 impl MaskedBody {
     pub(crate) fn new(inner: WasiBody, masker: Masker) -> Self {
         Self { inner, masker, collected: Some(BytesMut::new()), next: None }
+    }
+
+    /// Trailers are headers that come late.
+    fn masked_trailers(&self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        match frame.into_trailers() {
+            Ok(mut trailers) => {
+                drop_credentials(&mut trailers);
+                mask_headers(&mut trailers, &self.masker);
+                Frame::trailers(trailers)
+            }
+            Err(data) => data,
+        }
     }
 
     /// The collected bytes, masked; `then` follows them.
@@ -42,13 +56,16 @@ impl Body for MaskedBody {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if let Some(frame) = self.next.take() {
             return Poll::Ready(Some(Ok(frame)));
         }
         loop {
             let frame = match std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
-                Some(Ok(frame)) => frame,
+                Some(Ok(frame)) => self.masked_trailers(frame),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(self.release(None).map(Ok)),
             };
@@ -66,7 +83,9 @@ impl Body for MaskedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.next.is_none() && self.collected.as_ref().is_none_or(BytesMut::is_empty) && self.inner.is_end_stream()
+        self.next.is_none()
+            && self.collected.as_ref().is_none_or(BytesMut::is_empty)
+            && self.inner.is_end_stream()
     }
 }
 
@@ -78,12 +97,28 @@ mod tests {
 
     #[tokio::test]
     async fn an_echo_split_over_frames_is_masked() {
-        let frames = ["{\"echo\":\"s3cr", "etva", "lue\"}"].map(|part| Ok::<_, Error>(Frame::data(Bytes::from(part))));
+        let frames =
+            ["{\"echo\":\"s3cr", "etva", "lue\"}"].map(|part| Ok::<_, Error>(Frame::data(Bytes::from(part))));
         let inner = StreamBody::new(futures::stream::iter(frames)).boxed_unsync();
         let mut masker = Masker::new();
         masker.add(b"s3cretvalue");
         let body = MaskedBody::new(inner, masker).collect().await.unwrap().to_bytes();
         assert_eq!(body, "{\"echo\":\"***********\"}");
+    }
+
+    #[tokio::test]
+    async fn trailers_are_masked_too() {
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert("x-echo", "s3cretvalue".parse().unwrap());
+        trailers.insert("set-cookie", "s".parse().unwrap());
+        let frames = [Ok::<_, Error>(Frame::data(Bytes::from("body"))), Ok(Frame::trailers(trailers))];
+        let mut masker = Masker::new();
+        masker.add(b"s3cretvalue");
+        let body = MaskedBody::new(StreamBody::new(futures::stream::iter(frames)).boxed_unsync(), masker);
+        let whole = body.collect().await.unwrap();
+        assert_eq!(whole.trailers().unwrap().len(), 1);
+        assert_eq!(whole.trailers().unwrap()["x-echo"], "***********");
+        assert_eq!(whole.to_bytes(), "body");
     }
 
     #[tokio::test]

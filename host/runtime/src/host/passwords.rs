@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
+use archipel_model::{Error, SecretBytes};
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
-use archipel_model::{Error, SecretBytes};
 use rand::RngCore;
 use tokio::sync::Semaphore;
 
@@ -55,8 +55,12 @@ impl Passwords {
         .await
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
-        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| Error::transient("the site stops"))?;
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let place =
+            Arc::clone(&self.places).acquire_owned().await.map_err(|_| Error::transient("the site stops"))?;
         let done = tokio::task::spawn_blocking(move || {
             // Held until the work is done, also where the caller is gone: it cannot be stopped.
             let _place = place;
@@ -85,7 +89,9 @@ fn parse(phc: &str) -> Result<(PasswordHash<'_>, Argon2<'static>), Error> {
         return Err(malformed());
     }
     if params.m_cost() > MAX_MEMORY_KIB || params.t_cost() > MAX_PASSES || params.p_cost() > MAX_LANES {
-        return Err(Error::invalid("this hash asks for more than 256 MiB, 16 passes or 8 lanes; make it again with less"));
+        return Err(Error::invalid(
+            "this hash asks for more than 256 MiB, 16 passes or 8 lanes; make it again with less",
+        ));
     }
     Ok((hash, Argon2::new(algorithm, Version::default(), params)))
 }

@@ -30,7 +30,9 @@ impl Random {
 
     fn check(&self) -> wasmtime::Result<()> {
         if !self.allowed {
-            bail!("lifecycle.init may not draw random numbers: they would be the same in every call; draw them in the call");
+            bail!(
+                "lifecycle.init may not draw random numbers: they would be the same in every call; draw them in the call"
+            );
         }
         Ok(())
     }

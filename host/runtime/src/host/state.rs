@@ -53,7 +53,10 @@ pub struct CallState {
 
 impl std::fmt::Debug for CallState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CallState").field("binding", &self.binding).field("call", &self.call).finish_non_exhaustive()
+        f.debug_struct("CallState")
+            .field("binding", &self.binding)
+            .field("call", &self.call)
+            .finish_non_exhaustive()
     }
 }
 
@@ -143,7 +146,11 @@ impl CallState {
     ///
     /// # Errors
     /// The table is full.
-    pub fn give_secret(&mut self, name: impl Into<String>, bytes: SecretBytes) -> Result<Resource<Secret>, Error> {
+    pub fn give_secret(
+        &mut self,
+        name: impl Into<String>,
+        bytes: SecretBytes,
+    ) -> Result<Resource<Secret>, Error> {
         let row = self.table.push(Secret { name: name.into(), bytes }).map_err(|_| full())?;
         self.live.insert(row.rep());
         Ok(row)
@@ -153,7 +160,11 @@ impl CallState {
     ///
     /// # Errors
     /// The table is full.
-    pub fn lend_secret(&mut self, name: impl Into<String>, bytes: SecretBytes) -> Result<Resource<Secret>, Error> {
+    pub fn lend_secret(
+        &mut self,
+        name: impl Into<String>,
+        bytes: SecretBytes,
+    ) -> Result<Resource<Secret>, Error> {
         let row = self.give_secret(name, bytes)?;
         self.lent.push(Lent::Secret(row.rep()));
         Ok(Resource::new_borrow(row.rep()))

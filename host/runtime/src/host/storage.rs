@@ -29,10 +29,14 @@ impl CallState {
 
     fn check_write(&self) -> Result<(), Error> {
         if !self.call.class.may_write() {
-            return Err(Error::forbidden("storage is read-only in this call; write in lifecycle.refresh or in a driver"));
+            return Err(Error::forbidden(
+                "storage is read-only in this call; write in lifecycle.refresh or in a driver",
+            ));
         }
         if self.binding.grants.storage == 0 {
-            return Err(Error::forbidden("no storage is granted to this plugin; the administrator may add `storage` to its grant"));
+            return Err(Error::forbidden(
+                "no storage is granted to this plugin; the administrator may add `storage` to its grant",
+            ));
         }
         Ok(())
     }
@@ -62,7 +66,8 @@ impl storage::Host for CallState {
         expected: Option<Vec<u8>>,
         new: Option<Vec<u8>>,
     ) -> wasmtime::Result<Result<bool, WitError>> {
-        let checked = check_key(&key).and_then(|()| check_value(new.as_deref())).and_then(|()| self.check_write());
+        let checked =
+            check_key(&key).and_then(|()| check_value(new.as_deref())).and_then(|()| self.check_write());
         if let Err(error) = checked {
             return Ok(Err(to_wit(error)));
         }

@@ -53,9 +53,18 @@ impl PluginStorage for Memory {
         self.set(binding, key, new, quota).await.map(|()| true)
     }
 
-    async fn list_keys(&self, binding: &str, prefix: &str, _: Option<&str>, limit: usize) -> Result<(Vec<String>, Option<String>), Error> {
+    async fn list_keys(
+        &self,
+        binding: &str,
+        prefix: &str,
+        _: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<String>, Option<String>), Error> {
         let map = self.0.lock().unwrap();
-        let keys = map.keys().filter(|(of, key)| of == binding && key.starts_with(prefix)).map(|(_, key)| key.clone());
+        let keys = map
+            .keys()
+            .filter(|(of, key)| of == binding && key.starts_with(prefix))
+            .map(|(_, key)| key.clone());
         Ok((keys.take(limit).collect(), None))
     }
 
@@ -67,7 +76,8 @@ impl PluginStorage for Memory {
 /// A site whose one secret is `admin` = `opensesame`.
 fn services() -> Services {
     let admin = SecretSource { value: Some("opensesame".into()), ..SecretSource::default() };
-    let vault = Vault::load(&BTreeMap::from([("admin".to_owned(), admin)]), std::path::Path::new(".")).unwrap();
+    let vault =
+        Vault::load(&BTreeMap::from([("admin".to_owned(), admin)]), std::path::Path::new(".")).unwrap();
     let tls = archipel_egress::tls::client_config(None).unwrap();
     let egress = Egress::new(tls, RingLedger::new(100), Arc::new(SystemClock), EgressLimits::default());
     Services {
@@ -92,7 +102,8 @@ fn state(services: &Services, name: &str, class: CallClass, grant: &str) -> Call
     .unwrap();
     let grants = EffectiveGrants::new(&requested, &grant, &serde_json::json!({}));
     let binding = BindingContext::new(name, "plugin", "sha256:00", "{}", grants, services.clone());
-    let bounds = StoreBounds { memory_bytes: 1 << 20, table_elements: 100, handles: 100, hostcall_bytes: 1 << 20 };
+    let bounds =
+        StoreBounds { memory_bytes: 1 << 20, table_elements: 100, handles: 100, hostcall_bytes: 1 << 20 };
     CallState::new(Arc::new(binding), call(class), bounds)
 }
 

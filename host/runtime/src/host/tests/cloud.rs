@@ -34,7 +34,11 @@ impl Cloud {
                         let head = String::from_utf8(read[..end].to_vec()).unwrap();
                         let length = head
                             .lines()
-                            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:").map(|n| n.trim().parse().unwrap()))
+                            .find_map(|line| {
+                                line.to_ascii_lowercase()
+                                    .strip_prefix("content-length:")
+                                    .map(|n| n.trim().parse().unwrap())
+                            })
                             .unwrap_or(0_usize);
                         while read.len() < end + 4 + length {
                             stream.read_buf(&mut read).await.unwrap();
@@ -45,7 +49,8 @@ impl Cloud {
                         let made = answer(&head, &body);
                         let (lines, body) = made.split_once("\n\n").unwrap();
                         let lines = lines.replace('\n', "\r\n");
-                        let text = format!("HTTP/1.1 {lines}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                        let text =
+                            format!("HTTP/1.1 {lines}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
                         stream.write_all(text.as_bytes()).await.unwrap();
                     }
                 });

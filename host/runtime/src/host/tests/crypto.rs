@@ -15,7 +15,8 @@ use wasmtime::component::Resource;
 use super::cloud::Cloud;
 use super::*;
 
-const SIGNS: &str = "crypto = [{ purpose = \"session\", lifetime_s_max = 60 }, { purpose = \"reset\", lifetime_s_max = 60 }]";
+const SIGNS: &str =
+    "crypto = [{ purpose = \"session\", lifetime_s_max = 60 }, { purpose = \"reset\", lifetime_s_max = 60 }]";
 
 fn give(state: &mut CallState, bytes: &[u8]) -> Resource<Secret> {
     state.give_secret("session", SecretBytes::new(bytes.to_vec())).unwrap()
@@ -29,26 +30,46 @@ fn again(handle: &Resource<Secret>) -> Resource<Secret> {
 async fn what_a_binding_signs_is_good_for_it_and_its_purpose_alone() {
     let services = services();
     let mut one = state(&services, "one", CallClass::Aaa, SIGNS);
-    let token = one.sign("session".into(), r#"{"sub":"alice","iss":"evil","exp":99999999999}"#.into(), 3600).await.unwrap().unwrap();
-    let claims: Value = serde_json::from_str(&one.verify("session".into(), again(&token)).await.unwrap().unwrap()).unwrap();
-    assert_eq!((&claims["sub"], &claims["iss"], &claims["aud"]), (&json!("alice"), &json!("site-a.test"), &json!("archipel:one:session")));
+    let token = one
+        .sign("session".into(), r#"{"sub":"alice","iss":"evil","exp":99999999999}"#.into(), 3600)
+        .await
+        .unwrap()
+        .unwrap();
+    let claims: Value =
+        serde_json::from_str(&one.verify("session".into(), again(&token)).await.unwrap().unwrap()).unwrap();
+    assert_eq!(
+        (&claims["sub"], &claims["iss"], &claims["aud"]),
+        (&json!("alice"), &json!("site-a.test"), &json!("archipel:one:session"))
+    );
     let life = claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap();
     assert_eq!(life, 60, "the grant's limit counts, not what the plugin asked for");
-    assert_eq!(one.verify("reset".into(), again(&token)).await.unwrap().unwrap_err().kind, ErrorKind::Unauthenticated);
+    assert_eq!(
+        one.verify("reset".into(), again(&token)).await.unwrap().unwrap_err().kind,
+        ErrorKind::Unauthenticated
+    );
     let bytes = one.take_secret(token).unwrap();
     let mut two = state(&services, "two", CallClass::Aaa, SIGNS);
     let copied = give(&mut two, bytes.reveal());
-    assert_eq!(two.verify("session".into(), copied).await.unwrap().unwrap_err().kind, ErrorKind::Unauthenticated);
+    assert_eq!(
+        two.verify("session".into(), copied).await.unwrap().unwrap_err().kind,
+        ErrorKind::Unauthenticated
+    );
 }
 
 #[tokio::test]
 async fn purposes_without_a_grant_and_malformed_claims_are_refused() {
     let services = services();
     let mut none = state(&services, "one", CallClass::Aaa, "");
-    assert_eq!(none.sign("session".into(), "{}".into(), 60).await.unwrap().unwrap_err().kind, ErrorKind::Forbidden);
+    assert_eq!(
+        none.sign("session".into(), "{}".into(), 60).await.unwrap().unwrap_err().kind,
+        ErrorKind::Forbidden
+    );
     let mut some = state(&services, "one", CallClass::Aaa, SIGNS);
     for (claims, life) in [("[]", 60), ("", 60), ("{}", 0)] {
-        assert_eq!(some.sign("session".into(), claims.into(), life).await.unwrap().unwrap_err().kind, ErrorKind::Invalid);
+        assert_eq!(
+            some.sign("session".into(), claims.into(), life).await.unwrap().unwrap_err().kind,
+            ErrorKind::Invalid
+        );
     }
 }
 

@@ -1,7 +1,9 @@
 //! Handles and their calls, storage and its classes.
 
 use archipel_bindings::handles::Secret;
-use archipel_bindings::latest::archipel::host::credentials::{Host as _, HostLocalToken as _, HostSecret as _, HostUserSession as _};
+use archipel_bindings::latest::archipel::host::credentials::{
+    Host as _, HostLocalToken as _, HostSecret as _, HostUserSession as _,
+};
 use archipel_bindings::latest::archipel::host::storage::Host as _;
 use archipel_bindings::latest::archipel::host::types::ErrorKind;
 use archipel_model::{LocalToken, SecretBytes};
@@ -39,7 +41,13 @@ async fn what_the_plugin_keeps_of_an_earlier_call_is_empty() {
 #[tokio::test]
 async fn lent_rows_do_not_pile_up_in_a_warm_instance() {
     let mut state = state(&services(), "a", CallClass::Driver, "");
-    let token = LocalToken { account: "p".into(), secret: Some(secret("t")), expires_at: None, attributes: "{}".into(), made_by: "m".into() };
+    let token = LocalToken {
+        account: "p".into(),
+        secret: Some(secret("t")),
+        expires_at: None,
+        attributes: "{}".into(),
+        made_by: "m".into(),
+    };
     for _ in 0..1000 {
         state.lend_token(token.clone()).unwrap();
         state.lend_session(secret("s")).unwrap();
@@ -73,19 +81,33 @@ async fn secrets_are_opened_by_grant_alone_and_refusals_do_not_tell_which_exist(
     let there = other.open("admin".into()).await.unwrap().unwrap_err();
     let absent = other.open("nimda".into()).await.unwrap().unwrap_err();
     assert_eq!(there.kind, ErrorKind::Forbidden);
-    assert_eq!(there.message.replace("admin", "X"), absent.message.replace("nimda", "X").replace("admin", "X"));
+    assert_eq!(
+        there.message.replace("admin", "X"),
+        absent.message.replace("nimda", "X").replace("admin", "X")
+    );
 }
 
 #[tokio::test]
 async fn a_local_token_carries_its_secret_and_its_maker() {
     let mut state = state(&services(), "mapper", CallClass::Aaa, "");
     let inner = state.wrap("pw".into(), b"bytes".to_vec()).await.unwrap().unwrap();
-    let token = state.make_local_token("project".into(), Some(inner), Some(60_000), r#"{"a":1}"#.into()).await.unwrap().unwrap();
-    assert!(state.expires_in_ms(Resource::new_borrow(token.rep())).unwrap().is_some_and(|ms| (50_000..=60_000).contains(&ms)));
+    let token = state
+        .make_local_token("project".into(), Some(inner), Some(60_000), r#"{"a":1}"#.into())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        state
+            .expires_in_ms(Resource::new_borrow(token.rep()))
+            .unwrap()
+            .is_some_and(|ms| (50_000..=60_000).contains(&ms))
+    );
     let token = state.take_token(token).unwrap();
     assert_eq!((token.made_by.as_str(), token.secret.unwrap().reveal()), ("mapper", &b"bytes"[..]));
     for (account, attributes) in [("", "{}"), ("a", "{"), ("a", "")] {
-        assert!(state.make_local_token(account.into(), None, None, attributes.into()).await.unwrap().is_err());
+        assert!(
+            state.make_local_token(account.into(), None, None, attributes.into()).await.unwrap().is_err()
+        );
     }
 }
 
@@ -104,7 +126,9 @@ async fn storage_is_read_only_during_aaa_and_init_and_apart_by_binding() {
     let grant = "storage = \"1 MiB\"";
     let mut driver = state(&services, "a", CallClass::Driver, grant);
     driver.set("k".into(), b"v".to_vec()).await.unwrap().unwrap();
-    assert!(driver.compare_and_swap("k".into(), Some(b"v".to_vec()), Some(b"w".to_vec())).await.unwrap().unwrap());
+    assert!(
+        driver.compare_and_swap("k".into(), Some(b"v".to_vec()), Some(b"w".to_vec())).await.unwrap().unwrap()
+    );
     assert!(driver.end_call().storage_written);
     for class in [CallClass::Aaa, CallClass::Init] {
         let mut reader = state(&services, "a", class, grant);
@@ -125,7 +149,9 @@ async fn storage_without_a_grant_and_beyond_its_limits_is_refused() {
     let mut none = state(&services, "a", CallClass::Driver, "");
     assert_eq!(none.set("k".into(), vec![]).await.unwrap().unwrap_err().kind, ErrorKind::Forbidden);
     let mut some = state(&services, "a", CallClass::Driver, "storage = 1000000");
-    for (key, value) in [(String::new(), vec![]), ("k".repeat(257), vec![]), ("k".into(), vec![0; 256 * 1024 + 1])] {
+    for (key, value) in
+        [(String::new(), vec![]), ("k".repeat(257), vec![]), ("k".into(), vec![0; 256 * 1024 + 1])]
+    {
         assert_eq!(some.set(key, value).await.unwrap().unwrap_err().kind, ErrorKind::Invalid);
     }
     for limit in [0, 1001] {

@@ -33,8 +33,15 @@ fn login(cloud: &Cloud, path: &str, secret: &Resource<Secret>) -> ExchangeReques
     ExchangeRequest {
         method: "POST".into(),
         url: cloud.url(path),
-        headers: vec![ExchangeHeader { name: "content-type".into(), value: vec![Part::Text("application/json".into())] }],
-        body: vec![Part::Text("{\"password\":\"".into()), Part::Json(again(secret)), Part::Text("\"}".into())],
+        headers: vec![ExchangeHeader {
+            name: "content-type".into(),
+            value: vec![Part::Text("application/json".into())],
+        }],
+        body: vec![
+            Part::Text("{\"password\":\"".into()),
+            Part::Json(again(secret)),
+            Part::Text("\"}".into()),
+        ],
         captures: vec![Capture { name: "token".into(), from: CaptureFrom::Header("X-Subject-Token".into()) }],
     }
 }
@@ -49,7 +56,12 @@ async fn keystone() -> Cloud {
 }
 
 /// Sends by `wasi:http` what a plugin would: a request with this path, marked with these credentials.
-async fn handle(state: &mut CallState, cloud: &Cloud, path: &str, attached: Vec<(Source, Placement)>) -> Result<(u16, String), String> {
+async fn handle(
+    state: &mut CallState,
+    cloud: &Cloud,
+    path: &str,
+    attached: Vec<(Source, Placement)>,
+) -> Result<(u16, String), String> {
     let request = HostOutgoingRequest {
         method: Method::Get,
         scheme: Some(Scheme::Http),
@@ -60,15 +72,24 @@ async fn handle(state: &mut CallState, cloud: &Cloud, path: &str, attached: Vec<
     };
     let request = state.table.push(request).unwrap();
     for (source, placement) in attached {
-        state.attach(Resource::new_borrow(request.rep()), source, placement).await.unwrap().map_err(|error| error.message)?;
+        state
+            .attach(Resource::new_borrow(request.rep()), source, placement)
+            .await
+            .unwrap()
+            .map_err(|error| error.message)?;
     }
     answer(state, request).await.map_err(|error| format!("{error:?}"))
 }
 
-async fn answer(state: &mut CallState, request: Resource<HostOutgoingRequest>) -> Result<(u16, String), HttpError> {
+async fn answer(
+    state: &mut CallState,
+    request: Resource<HostOutgoingRequest>,
+) -> Result<(u16, String), HttpError> {
     let future = state.http().handle(request, None).unwrap();
     state.table.get_mut(&future).unwrap().ready().await;
-    let HostFutureIncomingResponse::Ready(ready) = state.table.delete(future).unwrap() else { panic!("not ready") };
+    let HostFutureIncomingResponse::Ready(ready) = state.table.delete(future).unwrap() else {
+        panic!("not ready")
+    };
     let (response, _worker) = ready?;
     let status = response.status().as_u16();
     let body = response.into_body().collect().await?.to_bytes();
@@ -89,10 +110,22 @@ async fn a_login_gives_a_handle_and_shows_the_plugin_neither_password_nor_token(
     let token = &answer.captured[0].secret;
     assert_eq!(state.secret(token).unwrap().name, "captured.token");
 
-    let (status, body) = handle(&mut state, &cloud, "/v2/servers?x=1", vec![(again(token), Placement::Header("X-Auth-Token".into()))]).await.unwrap();
+    let (status, body) = handle(
+        &mut state,
+        &cloud,
+        "/v2/servers?x=1",
+        vec![(again(token), Placement::Header("X-Auth-Token".into()))],
+    )
+    .await
+    .unwrap();
     assert_eq!(status, 200);
     assert!(cloud.seen()[1].contains("x-auth-token: T0KEN-abc"), "{}", cloud.seen()[1]);
-    assert!(body.contains("x-auth-token: *********") && !body.contains("T0KEN") && !body.contains("archipel-attached"), "{body}");
+    assert!(
+        body.contains("x-auth-token: *********")
+            && !body.contains("T0KEN")
+            && !body.contains("archipel-attached"),
+        "{body}"
+    );
     let report = state.end_call();
     assert!(report.bytes_sent >= 25 && report.bytes_received > 0, "{report:?}");
 }
@@ -114,11 +147,20 @@ async fn a_secret_goes_only_where_its_rule_says() {
     header.headers.push(ExchangeHeader { name: "x-user-data".into(), value: vec![Part::Raw(again(&admin))] });
     assert!(state.exchange(header).await.unwrap().is_err());
     // The rule knows another placement than attach can make.
-    let refused = handle(&mut state, &cloud, "/v3/auth/tokens", vec![(again(&admin), Placement::Bearer)]).await.unwrap_err();
+    let refused = handle(&mut state, &cloud, "/v3/auth/tokens", vec![(again(&admin), Placement::Bearer)])
+        .await
+        .unwrap_err();
     assert!(refused.contains("as bearer"), "{refused}");
     // Bound as a header, but not to this path: found when the request leaves.
     let token = state.give_secret("captured.token", SecretBytes::new(*b"T0KEN-abc")).unwrap();
-    let refused = handle(&mut state, &cloud, "/v3/projects", vec![(again(&token), Placement::Header("x-auth-token".into()))]).await.unwrap_err();
+    let refused = handle(
+        &mut state,
+        &cloud,
+        "/v3/projects",
+        vec![(again(&token), Placement::Header("x-auth-token".into()))],
+    )
+    .await
+    .unwrap_err();
     assert_eq!(refused, "HttpRequestDenied");
     assert!(cloud.seen().is_empty(), "nothing has left");
 }
@@ -152,12 +194,20 @@ async fn init_and_ungranted_origins_reach_nobody() {
     let services = services();
     let mut init = state(&services, "a", CallClass::Init, &grant(&cloud, ""));
     assert_eq!(handle(&mut init, &cloud, "/", vec![]).await.unwrap_err(), "HttpRequestDenied");
-    let plain = || ExchangeRequest { method: "GET".into(), url: cloud.url("/"), headers: vec![], body: vec![], captures: vec![] };
+    let plain = || ExchangeRequest {
+        method: "GET".into(),
+        url: cloud.url("/"),
+        headers: vec![],
+        body: vec![],
+        captures: vec![],
+    };
     assert_eq!(init.exchange(plain()).await.unwrap().unwrap_err().kind, ErrorKind::Forbidden);
-    let mut other = state(&services, "a", CallClass::Driver, "hosts = [\"https://elsewhere.test\"]\nprivate = true");
+    let mut other =
+        state(&services, "a", CallClass::Driver, "hosts = [\"https://elsewhere.test\"]\nprivate = true");
     assert_eq!(handle(&mut other, &cloud, "/", vec![]).await.unwrap_err(), "HttpRequestDenied");
     assert_eq!(other.exchange(plain()).await.unwrap().unwrap_err().kind, ErrorKind::Forbidden);
-    let mut public = state(&services, "a", CallClass::Driver, &grant(&cloud, "").replace("private = true", ""));
+    let mut public =
+        state(&services, "a", CallClass::Driver, &grant(&cloud, "").replace("private = true", ""));
     assert_eq!(handle(&mut public, &cloud, "/", vec![]).await.unwrap_err(), "DestinationIpProhibited");
     assert!(cloud.seen().is_empty());
 }

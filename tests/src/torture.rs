@@ -79,20 +79,18 @@ pub async fn run(torture: &Torture, mut progress: impl FnMut(&str)) -> Result<Ve
         ],
     });
     let told = Arc::new(Told::default());
+    let logged_in = log_in(&site, torture.clients).await?;
     let mut verdict = Verdict::default();
     let mut round = 0;
     while round < torture.rounds {
         let flags = Arc::new(Flags::default());
         let mut clients = tokio::task::JoinSet::new();
+        for client in &logged_in {
+            clients.spawn(client::run(client.clone(), rng.r#gen(), told.clone(), flags.clone()));
+        }
         let until = (round + COMPARE_EVERY).min(torture.rounds);
         while round < until {
             let mut daemon = start(&site, &mut rng, &mut progress, round).await?;
-            if clients.is_empty() {
-                for _ in 0..torture.clients {
-                    let client = patient(daemon.login("alice").await?);
-                    clients.spawn(client::run(client, rng.r#gen(), told.clone(), flags.clone()));
-                }
-            }
             let lives = Duration::from_millis(rng.gen_range(200..1500));
             let _ = daemon.ended(lives).await;
             daemon.kill()?;
@@ -107,9 +105,15 @@ pub async fn run(torture: &Torture, mut progress: impl FnMut(&str)) -> Result<Ve
     Ok(verdict)
 }
 
-/// A killed daemon answers nothing; a client must not wait long to find out.
-fn patient(client: Client) -> Client {
-    client.with_timeout(Duration::from_secs(10))
+/// Clients whose sessions outlive every daemon. A killed daemon answers nothing: they do not wait long to find out.
+async fn log_in(site: &Site, clients: usize) -> Result<Vec<Client>> {
+    let daemon = site.start().await?;
+    let mut logged_in = Vec::new();
+    for _ in 0..clients {
+        logged_in.push(daemon.login("alice").await?.with_timeout(Duration::from_secs(10)));
+    }
+    daemon.stop().await?;
+    Ok(logged_in)
 }
 
 /// Starts the daemon, armed at a fail point in two of three rounds. It may end at its fail point before it is ready.

@@ -39,8 +39,8 @@ impl Outcome {
         }
     }
 
-    /// Whether it speaks against the plugin.
-    pub(crate) const fn is_strike(self) -> bool {
+    /// Whether the plugin broke off, rather than answered.
+    pub(crate) const fn is_broken(self) -> bool {
         matches!(self, Self::Trap | Self::Deadline | Self::Memory)
     }
 }
@@ -53,7 +53,10 @@ pub(crate) enum Failure {
     /// It trapped; what wasmtime says.
     Trap(String),
     /// It did not answer in time.
-    Deadline,
+    Deadline {
+        /// It was computing, not waiting.
+        computing: bool,
+    },
     /// It ran out of memory.
     Memory(String),
     /// There was no slot in time.
@@ -64,13 +67,7 @@ impl Failure {
     /// Sorts an error of wasmtime.
     pub(crate) fn of(error: &wasmtime::Error, memory_refused: bool) -> Self {
         let text = frames(error);
-        if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
-            Self::Deadline
-        } else if memory_refused {
-            Self::Memory(text)
-        } else {
-            Self::Trap(text)
-        }
+        if memory_refused { Self::Memory(text) } else { Self::Trap(text) }
     }
 
     /// For figures and supervision.
@@ -78,10 +75,16 @@ impl Failure {
         match self {
             Self::Typed(_) => Outcome::Error,
             Self::Trap(_) => Outcome::Trap,
-            Self::Deadline => Outcome::Deadline,
+            Self::Deadline { .. } => Outcome::Deadline,
             Self::Memory(_) => Outcome::Memory,
             Self::Busy => Outcome::Refused,
         }
+    }
+
+    /// Whether it speaks against the plugin. One that waits for a cloud, or for its turn on a busy machine, is not to
+    /// blame: else a cloud that hangs would take the same driver away from every other cloud.
+    pub(crate) const fn is_strike(&self) -> bool {
+        matches!(self, Self::Trap(_) | Self::Memory(_) | Self::Deadline { computing: true })
     }
 
     /// What the log gets beside the caller's message.
@@ -102,8 +105,8 @@ impl Failure {
         match self {
             Self::Typed(error) => error,
             Self::Trap(_) => begun(format!("plugin {plugin} failed in {function}; its log says why"), "plugin-trap"),
-            Self::Deadline => begun(
-                format!("plugin {plugin} did not finish {function} within {} ms", deadline.as_millis()),
+            Self::Deadline { .. } => begun(
+                format!("plugin {plugin} did not finish {function} within {:.0} ms", deadline.as_secs_f64() * 1000.0),
                 "plugin-deadline",
             ),
             Self::Memory(_) => {
@@ -138,9 +141,10 @@ mod tests {
     fn a_driver_that_fails_may_have_acted_and_an_aaa_plugin_has_not() {
         let driver = Failure::Trap(String::new()).into_error("p", "compute.request-instance", CallClass::Driver, Duration::ZERO);
         assert_eq!((driver.applied, driver.code.as_deref()), (Applied::Unknown, Some("plugin-trap")));
-        let aaa = Failure::Deadline.into_error("p", "authorization.is-authorized", CallClass::Aaa, Duration::from_millis(250));
+        let aaa = Failure::Deadline { computing: true }.into_error("p", "authorization.is-authorized", CallClass::Aaa, Duration::from_millis(250));
         assert_eq!(aaa.applied, Applied::No);
         assert_eq!(aaa.message, "plugin p did not finish authorization.is-authorized within 250 ms");
+        assert!(!Failure::Deadline { computing: false }.is_strike(), "a cloud that hangs is not the plugin's fault");
         let busy = Failure::Busy.into_error("p", "f", CallClass::Driver, Duration::ZERO);
         assert_eq!(busy.applied, Applied::No, "it was never called");
     }

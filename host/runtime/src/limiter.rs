@@ -1,7 +1,8 @@
 //! What one store may grow to, and what it asked for in vain.
 //!
 //! A refused `memory.grow` is a failed allocation inside the plugin, which then usually panics: the host sees
-//! `unreachable`. The flag kept here tells that apart from an ordinary panic.
+//! `unreachable`. The flag kept here tells that apart from an ordinary panic. The ticks tell a plugin that computes
+//! without end from one that waits: for a cloud, or for a busy machine.
 
 use wasmtime::ResourceLimiter;
 
@@ -37,17 +38,28 @@ pub struct Limiter {
     bounds: StoreBounds,
     used: usize,
     refused: bool,
+    ticks: u64,
 }
 
 impl Limiter {
     /// Nothing used yet.
     pub fn new(bounds: StoreBounds) -> Self {
-        Self { bounds, used: 0, refused: false }
+        Self { bounds, used: 0, refused: false, ticks: 0 }
     }
 
     /// Bytes of linear memory that the instance has.
     pub fn memory_used(&self) -> usize {
         self.used
+    }
+
+    /// The epoch advanced while the plugin was computing.
+    pub fn tick(&mut self) {
+        self.ticks = self.ticks.saturating_add(1);
+    }
+
+    /// Ticks at which it was found computing, over the store's life.
+    pub fn ticks(&self) -> u64 {
+        self.ticks
     }
 
     /// Whether memory or table was asked for in vain.

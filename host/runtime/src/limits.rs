@@ -30,7 +30,7 @@ macro_rules! limits {
 limits! {
     /// Milliseconds for an AAA call of a plugin without hosts: a login must not hang on a loop.
     aaa_deadline_ms: u64 = 250,
-    /// Milliseconds for an AAA call of a plugin that may use the network.
+    /// Milliseconds for an AAA call of a plugin that may use the network, and for logins.
     aaa_network_deadline_ms: u64 = 5_000,
     /// Milliseconds for a driver's call: a cloud that hangs must give its slot back.
     driver_deadline_ms: u64 = 60_000,
@@ -104,8 +104,8 @@ limits! {
 
 impl RuntimeLimits {
     /// The deadline of an AAA call.
-    pub fn aaa_deadline(&self, has_hosts: bool) -> Duration {
-        Duration::from_millis(if has_hosts { self.aaa_network_deadline_ms } else { self.aaa_deadline_ms })
+    pub fn aaa_deadline(&self, may_be_slow: bool) -> Duration {
+        Duration::from_millis(if may_be_slow { self.aaa_network_deadline_ms } else { self.aaa_deadline_ms })
     }
 
     /// The deadline of a driver's call.

@@ -75,6 +75,7 @@ impl Manager {
     /// Serves until nobody is left to ask.
     pub(crate) async fn serve(mut self, mut commands: mpsc::Receiver<Command>, mut hints: mpsc::UnboundedReceiver<Hint>) {
         let mut again = Instant::now() + POLL;
+        let mut watched = true;
         loop {
             let mut renamed = BTreeSet::new();
             tokio::select! {
@@ -85,10 +86,13 @@ impl Manager {
                         continue;
                     }
                 },
-                hint = hints.recv() => match hint {
-                    // The watcher is gone; the timer goes on.
-                    None => tokio::time::sleep_until(again.into()).await,
+                hint = hints.recv(), if watched => match hint {
                     Some(hint) => renamed.extend(hint),
+                    None => {
+                        // There is no watcher; the timer goes on.
+                        watched = false;
+                        continue;
+                    }
                 },
                 () = self.machine.attention.notified() => {
                     self.publish_again();

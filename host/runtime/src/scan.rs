@@ -62,7 +62,8 @@ pub(crate) fn scan(bytes: &[u8], limits: &RuntimeLimits) -> Result<Scan, Refusal
     let mut stack: Vec<Parser> = Vec::new();
     let mut parser = Parser::new(0);
     loop {
-        let at_end = rest.is_empty() && stack.is_empty();
+        // Nothing can follow: where something is still expected, that is an error and not a wait.
+        let at_end = rest.is_empty();
         let chunk = parser.parse(rest, at_end).map_err(|error| malformed(&error))?;
         let (payload, consumed) = match chunk {
             Chunk::NeedMoreData(_) => return Err(Refusal::Truncated(size)),

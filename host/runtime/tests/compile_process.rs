@@ -42,11 +42,11 @@ async fn what_the_process_makes_runs_in_the_pooled_engine() {
 }
 
 async fn what_does_not_validate_is_told_in_the_compilers_words() {
-    // The body leaves nothing where an address must be.
-    let mut wrong = authorization(0, "(i32.const 123454321)");
-    let constant = [0x41, 0xf1, 0xfe, 0xee, 0x3a];
-    let at = wrong.windows(5).position(|window| window == constant).expect("the constant");
-    wrong[at..at + 5].fill(0x01);
+    // The body is made to leave nothing where an address must be: its constant becomes three `nop`s.
+    let mut wrong = authorization(0, "nop nop nop nop nop (i32.const 64)");
+    let body = [1, 1, 1, 1, 1, 0x41, 0xc0, 0x00];
+    let at = wrong.windows(8).position(|window| window == body).expect("the body");
+    wrong[at..at + 8].fill(1);
     let site = started(&[("authz.wasm", &wrong)], AUTHZ).await;
     let error = site.error("authz");
     assert!(error.starts_with("it cannot be compiled:") && error.contains("type mismatch"), "{error}");

@@ -1,5 +1,5 @@
 //! What the tests of this crate share: services in memory, components made of WebAssembly text, and a started runtime.
-#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -184,8 +184,8 @@ pub fn counting_quota(trap_at: u32) -> Vec<u8> {
                 (call $drop (local.get 0))
                 (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
                 (if (i32.eq (global.get $calls) (i32.const {trap_at})) (then unreachable))
-                (i32.store (i32.const 68) (i32.const 128))
-                (i32.store (i32.const 72) (i32.const 1))
+                (i32.store (i32.const 72) (i32.const 128))
+                (i32.store (i32.const 76) (i32.const 1))
                 (i32.store (i32.const 128) (i32.const 512))
                 (i32.store (i32.const 132) (i32.const 5))
                 (i32.store (i32.const 152) (global.get $calls))

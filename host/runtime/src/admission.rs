@@ -27,6 +27,7 @@ use crate::host::{BindingContext, Services};
 use crate::machine::Machine;
 use crate::refusal::Refusal;
 use crate::supervise::Supervisor;
+use crate::threads::Pace;
 use crate::warm::WarmPool;
 
 /// Makes a plugin of the bytes of a file.
@@ -150,6 +151,7 @@ pub(crate) async fn admit(
         files,
         concurrency: gate,
         gate: Arc::new(Semaphore::new(gate)),
+        pace: Pace::default(),
         warm: WarmPool::new(&machine.limits),
     });
     binding.trial().await?;

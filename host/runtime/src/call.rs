@@ -3,8 +3,9 @@
 //! | | AAA | drivers | life cycle |
 //! |---|---|---|---|
 //! | instance | fresh for every call: nothing of one user is there in the next call | warm, one call at a time | fresh |
+//! | thread | the caller's for a moment ([`threads`]), then the plugins' | the plugins' | the plugins' |
 //! | slots | reserved | shared by all clouds | eight |
-//! | deadline | 250 ms, 5 s with hosts | 60 s | 30 s |
+//! | deadline | 250 ms; 5 s with hosts and for logins | 60 s | 30 s |
 //!
 //! What always holds: the clock starts when the caller asks, so waiting for a slot is bounded too; after a failure the
 //! store is dropped; what the plugin stored is durable before anyone sees its answer.
@@ -18,7 +19,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout_at;
-use wasmtime::Store;
+use wasmtime::{Store, UpdateDeadline};
 use wasmtime::component::{Instance, InstancePre};
 
 use crate::convert;
@@ -32,7 +33,11 @@ use crate::machine::Machine;
 use crate::manifest::Manifest;
 use crate::refusal::Refusal;
 use crate::supervise::Supervisor;
+use crate::threads::{self, Lost, Pace};
 use crate::warm::{Warm, WarmPool};
+
+/// Ticks (of a millisecond, as a rule) after which a plugin that missed its deadline was computing rather than waiting.
+const COMPUTING: u64 = 10;
 
 /// One version of a plugin, compiled and checked.
 pub(crate) struct Plugin {
@@ -55,6 +60,7 @@ pub(crate) struct Binding {
     pub(crate) files: Vec<File>,
     pub(crate) concurrency: usize,
     pub(crate) gate: Arc<Semaphore>,
+    pub(crate) pace: Pace,
     pub(crate) warm: WarmPool,
 }
 
@@ -68,7 +74,7 @@ pub(crate) struct Call<'a> {
 /// What a job answers: wasmtime's own error is a trap, the inner one the plugin's.
 pub(crate) type Answer<R> = wasmtime::Result<Result<R, Error>>;
 
-/// What a job does with an instance. It owns its arguments, because it runs on the plugin's threads.
+/// What a job does with an instance. It owns its arguments, because it may run on the plugins' threads.
 pub(crate) trait Job<R>: for<'a> FnOnce(Call<'a>) -> BoxFuture<'a, Answer<R>> + Send + 'static {}
 impl<R, F> Job<R> for F where F: for<'a> FnOnce(Call<'a>) -> BoxFuture<'a, Answer<R>> + Send + 'static {}
 
@@ -80,8 +86,9 @@ impl Binding {
         request_id: &str,
         job: impl Job<R>,
     ) -> Result<R, Error> {
-        let has_hosts = !self.context.grants.egress.hosts.is_empty();
-        let deadline = Instant::now() + self.machine.limits.aaa_deadline(has_hosts);
+        // Logins hash passwords, and that is made to be slow.
+        let may_be_slow = !self.context.grants.egress.hosts.is_empty() || function.starts_with("token-generator.");
+        let deadline = Instant::now() + self.machine.limits.aaa_deadline(may_be_slow);
         let info = CallInfo { class: CallClass::Aaa, function, request_id: request_id.to_owned(), order: None, deadline };
         self.run(info, job).await
     }
@@ -145,21 +152,23 @@ impl Binding {
             return Err(crate::away::quarantined(&self.plugin.name, class, &quarantine));
         }
         let this = Arc::clone(self);
-        let task = self.machine.threads.spawn(async move {
+        let work = async move {
             let request_id = info.request_id.clone();
             let result = match class {
                 CallClass::Driver => this.in_warm(info, job).await,
                 _ => this.in_fresh(info, job).await,
             };
             this.judge(function, &request_id, class, started, deadline, result)
-        });
-        match task.await {
-            Ok(result) => result,
-            Err(error) => {
-                tracing::error!(plugin = %self.plugin.name, function, %error, "a call panicked in the host");
-                Err(Error::internal(format!("calling plugin {} failed", self.plugin.name)))
-            }
-        }
+        };
+        let threads = &self.machine.threads;
+        let done = match class {
+            CallClass::Aaa if self.machine.activity.is_awake() => threads::begin_here(threads, &self.pace, work).await,
+            _ => threads::run(threads, work).await,
+        };
+        done.unwrap_or_else(|Lost(error)| {
+            tracing::error!(plugin = %self.plugin.name, function, %error, "a call panicked in the host");
+            Err(Error::internal(format!("calling plugin {} failed", self.plugin.name)))
+        })
     }
 
     /// Figures, strikes, the log, and what the caller gets.
@@ -175,12 +184,14 @@ impl Binding {
         let outcome = result.as_ref().map_or_else(|(failure, _)| failure.outcome(), |_| Outcome::Ok);
         self.plugin.figures.note(function, outcome, started.elapsed());
         result.map_err(|(failure, evidence)| {
-            if outcome.is_strike() {
+            if outcome.is_broken() {
                 tracing::warn!(
                     plugin = %self.plugin.name, binding = %self.context.name, digest = %self.plugin.digest, function,
                     request_id, outcome = outcome.as_str(), detail = failure.detail(), stderr = %evidence.stderr,
                     "a plugin's call failed"
                 );
+            }
+            if failure.is_strike() {
                 let what = format!("{} in {function}: {} {}", outcome.as_str(), failure.detail(), evidence.stderr);
                 if self.plugin.supervisor.strike(Instant::now(), what.trim()) {
                     tracing::error!(plugin = %self.plugin.name, "quarantined: it keeps failing");
@@ -205,7 +216,7 @@ impl Binding {
             job(Call { store: &mut store, instance: &instance, exports: &self.plugin.exports }).await
         };
         let result = timeout_at(info.deadline.into(), work).await;
-        let result = sort(result, &store);
+        let result = sort(result, &store, 0);
         self.end(&mut store, result).await
     }
 
@@ -221,7 +232,7 @@ impl Binding {
                 let slot = self.wait(&self.machine.driver_slots, deadline).await?;
                 let mut store = self.store(info.clone());
                 let made = timeout_at(deadline.into(), self.instantiate(&mut store, &info)).await;
-                match sort(made.map(|instance| instance.map(Ok)), &store) {
+                match sort(made.map(|instance| instance.map(Ok)), &store, 0) {
                     Ok(Ok(instance)) => Warm { store, instance, calls: 0, born: Instant::now(), _slot: slot },
                     Ok(Err(error)) => return self.end(&mut store, Ok(Err(error))).await,
                     Err(failure) => return self.end(&mut store, Err(failure)).await,
@@ -230,9 +241,10 @@ impl Binding {
         };
         warm.calls = warm.calls.saturating_add(1);
         self.prepare(&mut warm.store);
+        let ticks = warm.store.data().limits.ticks();
         let work = job(Call { store: &mut warm.store, instance: &warm.instance, exports: &self.plugin.exports });
         let result = timeout_at(deadline.into(), work).await;
-        let result = sort(result, &warm.store);
+        let result = sort(result, &warm.store, ticks);
         let sound = result.is_ok();
         let result = self.end(&mut warm.store, result).await;
         if sound {
@@ -264,7 +276,10 @@ impl Binding {
     fn prepare(&self, store: &mut Store<CallState>) {
         store.set_hostcall_fuel(to_usize(self.machine.limits.hostcall_kib.saturating_mul(1 << 10)));
         store.set_epoch_deadline(1);
-        store.epoch_deadline_async_yield_and_update(1);
+        store.epoch_deadline_callback(|mut store| {
+            store.data_mut().limits.tick();
+            Ok(UpdateDeadline::Yield(1))
+        });
     }
 
     /// An instance, prepared by `lifecycle.init` where the plugin has one.
@@ -308,9 +323,10 @@ impl Binding {
 }
 
 /// Sorts what came of a call with a deadline. A plugin that computes yields at every tick, so the timer is looked at.
-fn sort<R>(result: Result<Answer<R>, Elapsed>, store: &Store<CallState>) -> Result<Result<R, Error>, Failure> {
+/// `ticks` is what the store had counted before.
+fn sort<R>(result: Result<Answer<R>, Elapsed>, store: &Store<CallState>, ticks: u64) -> Result<Result<R, Error>, Failure> {
     match result {
-        Err(_) => Err(Failure::Deadline),
+        Err(_) => Err(Failure::Deadline { computing: store.data().limits.ticks().saturating_sub(ticks) >= COMPUTING }),
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(Failure::of(&error, store.data().limits.was_refused())),
     }

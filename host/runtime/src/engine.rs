@@ -9,7 +9,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -149,14 +149,25 @@ pub(crate) fn compatibility(engine: &Engine) -> String {
     hex::encode(hasher.0.finalize())
 }
 
-/// Counts calls, so that the ticker knows when it may doze.
+/// Counts calls, so that the ticker knows when it may doze; and says whether it does.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Activity(Arc<AtomicU64>);
+pub(crate) struct Activity(Arc<Counted>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    calls: AtomicU64,
+    dozes: AtomicBool,
+}
 
 impl Activity {
     /// A call begins.
     pub(crate) fn note(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether the next tick is a millisecond away.
+    pub(crate) fn is_awake(&self) -> bool {
+        !self.0.dozes.load(Ordering::Relaxed)
     }
 }
 
@@ -174,10 +185,12 @@ pub(crate) fn start_ticker(engine: &Engine, activity: Activity) -> std::io::Resu
         while let Some(engine) = weak.upgrade() {
             engine.increment_epoch();
             drop(engine);
-            let now = activity.0.load(Ordering::Relaxed);
+            let now = activity.0.calls.load(Ordering::Relaxed);
             quiet = if now == last { quiet.saturating_add(1) } else { 0 };
             last = now;
-            std::thread::sleep(if quiet > 1000 { SLOW } else { QUICK });
+            let dozes = quiet > 1000;
+            activity.0.dozes.store(dozes, Ordering::Relaxed);
+            std::thread::sleep(if dozes { SLOW } else { QUICK });
         }
     })?;
     Ok(())

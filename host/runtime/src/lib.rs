@@ -53,6 +53,7 @@ mod scan;
 mod site;
 mod status;
 mod supervise;
+mod threads;
 mod warm;
 mod watch;
 

@@ -1,7 +1,6 @@
 //! What all plugins share: the engine, the threads they run on, and the slots of the pool.
 //!
-//! Plugins compute on threads of their own, of lower priority than the API's, so that a loop in a plugin costs other
-//! plugins a millisecond and the API nothing. Slots for AAA are counted apart from those for drivers: a cloud that
+//! Plugins compute on threads of their own ([`threads`](crate::threads)). Slots for AAA are counted apart from those for drivers: a cloud that
 //! hangs cannot close the door.
 
 use std::sync::Arc;
@@ -14,9 +13,6 @@ use wasmtime::component::Linker;
 use crate::engine::{self, Activity, EngineFacts};
 use crate::host::{CallState, add_to_linker};
 use crate::limits::{RuntimeLimits, to_usize};
-
-/// How much lower than the API's the priority of plugin threads is.
-const NICE: i32 = 5;
 
 /// What all plugins share.
 pub(crate) struct Machine {
@@ -56,22 +52,4 @@ impl Machine {
         engine::start_ticker(&machine.engine, activity)?;
         Ok(machine)
     }
-}
-
-/// The threads that plugins run on.
-pub(crate) fn plugin_threads(limits: &RuntimeLimits) -> std::io::Result<tokio::runtime::Runtime> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if limits.plugin_threads > 0 {
-        builder.worker_threads(to_usize(limits.plugin_threads));
-    }
-    builder
-        .thread_name("archipel-plugin")
-        .enable_all()
-        .on_thread_start(|| {
-            // On Linux this is the thread's own priority. Not being allowed to lower it is no reason to stop.
-            if let Err(error) = rustix::process::nice(NICE) {
-                tracing::debug!(%error, "plugin threads keep their priority");
-            }
-        })
-        .build()
 }

@@ -16,7 +16,7 @@ use crate::config::RuntimeConfig;
 use crate::engine::EngineFacts;
 use crate::folder::PluginFolder;
 use crate::host::Services;
-use crate::machine::{Machine, plugin_threads};
+use crate::machine::Machine;
 use crate::manager::{Command, Manager};
 use crate::status::{Desk, Published};
 use crate::watch::Watch;
@@ -110,7 +110,7 @@ impl Runtime {
             move |error| StartError::Folder { path, error }
         };
         let folder = PluginFolder::open(&options.plugin_dir).map_err(folder_error(&options.plugin_dir))?;
-        let threads = plugin_threads(&config.limits).map_err(|error| StartError::Engine(error.to_string()))?;
+        let threads = crate::threads::start(&config.limits).map_err(|error| StartError::Engine(error.to_string()))?;
         let handle = threads.handle().clone();
         let threads = Mutex::new(Some(threads));
         let machine = Machine::start(&config.limits, handle).map_err(|error| StartError::Engine(format!("{error:#}")))?;

@@ -5,7 +5,8 @@
 //!    and end; then the inner token is opened and judged by the session's binding. The user must still be the session's.
 //! 3. Any other token is routed to one binding (see `foreign`), checked against the revoked ones, and judged.
 //!
-//! A judgement is reused at most until the earliest of: `auth_cache_ttl`, the plugin's validity, the end of the user's
+//! A judgement is reused across operations, so the plugins are told `read` whatever is to be done; what may be done is the
+//! authorization chain's to say. It is reused at most until the earliest of: `auth_cache_ttl`, the plugin's validity, the end of the user's
 //! statement, of the session, of the token.
 
 use std::sync::Arc;

@@ -101,6 +101,7 @@ fn creates(criterion: &mut Criterion) {
         group.bench_function(format!("{clients} clients"), |bencher| {
             bencher.iter_custom(|total| runtime.block_on(run(&orders, clients, total)));
         });
+        println!("{:?}", store.figures());
     }
     group.finish();
     let known = runtime.block_on(accept(&orders, 0));

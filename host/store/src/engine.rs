@@ -281,6 +281,10 @@ pub struct EngineFigures {
     pub groups: u64,
     /// The most commits that shared one.
     pub largest_group: u64,
+    /// Microseconds spent in checking commits.
+    pub judge_us: u64,
+    /// Microseconds spent in applying them.
+    pub apply_us: u64,
     /// Microseconds spent in flushes.
     pub flush_us: u64,
     /// Bytes on disk.

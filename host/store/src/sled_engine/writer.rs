@@ -127,6 +127,7 @@ impl Writer {
         flushes: Vec<oneshot::Sender<Result<(), EngineError>>>,
     ) {
         let handles = self.usable();
+        let begun = Instant::now();
         let mut changes = Changes::new();
         let mut touched = Touched::new();
         let mut stamp = self.stamp;
@@ -150,6 +151,7 @@ impl Writer {
             });
             pending.push(Pending { commit, answer, verdict });
         }
+        self.shared.count(|figures| figures.judge_us += micros(begun));
         let durable = touched.values().any(|waits| *waits) || (self.dirty && !flushes.is_empty());
         let written = match handles {
             Ok(handles) => self.write(handles, &changes, touched, stamp, durable, &mut pending),
@@ -192,7 +194,9 @@ impl Writer {
             return Ok(());
         }
         self.shared.gate.begin(touched);
+        let begun = Instant::now();
         let applied = apply(&handles, changes, stamp);
+        self.shared.count(|figures| figures.apply_us += micros(begun));
         if applied.is_ok() {
             self.stamp = stamp;
             self.answer_buffered(changes, pending);
@@ -208,10 +212,9 @@ impl Writer {
                 self.shared.gate.end(false);
                 if durable {
                     self.durable_stamp = self.stamp;
-                    let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(0);
                     self.shared.count(|figures| {
                         figures.groups += 1;
-                        figures.flush_us += took;
+                        figures.flush_us += micros(begun);
                     });
                 }
                 Ok(())
@@ -322,6 +325,10 @@ impl Writer {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
+}
+
+fn micros(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(0)
 }
 
 fn apply(handles: &Handles, changes: &Changes, stamp: u64) -> Result<(), String> {

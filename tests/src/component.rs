@@ -25,15 +25,14 @@ pub fn without_manifest(plugin: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// One that imports an (empty) instance of this name, with the manifest of a plugin.
-pub fn importing(interface: &str, plugin: &[u8]) -> Vec<u8> {
-    // One type: an instance type without declarations.
-    let typed = append(&empty(), 7, &[1, 0x42, 0]);
-    // One import: a plain name, and an instance of type 0.
-    let mut contents = vec![1, 0];
-    contents.extend(name(interface));
-    contents.extend([5, 0]);
-    with_manifest_of(&append(&typed, 10, &contents), plugin)
+/// A plugin that imports `to` where it imported `from`, a name of the same length.
+pub fn importing_instead(plugin: &[u8], from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len(), "lengths are written elsewhere in the file");
+    let mut bytes = plugin.to_vec();
+    while let Some(at) = find(&bytes, from.as_bytes()) {
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+    }
+    bytes
 }
 
 /// As if built against another version of the contract: every `archipel:...@FROM` becomes `@TO`, of the same length.

@@ -37,10 +37,9 @@ async fn what_is_no_plugin_is_shown_with_its_reason_and_harms_nobody() {
         ("future-world", component::of_version(&good, "0.1.0", "0.9.0"), "0.9.0"),
         (
             "strange-import",
-            component::importing("evil:host/everything@1.0.0", &good),
-            "evil:host/everything@1.0.0",
+            component::importing_instead(&good, "archipel:host/config", "archipel:host/sesame"),
+            "archipel:host/sesame",
         ),
-        ("socket-import", component::importing("wasi:sockets/tcp@0.2.0", &good), "wasi:sockets/tcp@0.2.0"),
     ] {
         site.drop_plugin(name, &bytes).unwrap();
         let status = daemon.plugin_state(name, "rejected", None).await.unwrap();

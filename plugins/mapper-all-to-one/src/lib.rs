@@ -80,7 +80,15 @@ impl Mapper for AllToOne {
     }
 }
 
-archipel_sdk::export!(AllToOne: Mapper; manifest = {}; config_schema = "config.schema.json");
+archipel_sdk::export! {
+    AllToOne: Mapper;
+    manifest = {
+        "capabilities": {
+            "secrets": [{ "name": "*", "reason": "logs in to the accounts that the configuration names" }],
+        },
+    };
+    config_schema = "config.schema.json"
+}
 
 #[cfg(test)]
 mod tests {

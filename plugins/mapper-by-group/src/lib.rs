@@ -120,7 +120,15 @@ impl Mapper for ByGroup {
     }
 }
 
-archipel_sdk::export!(ByGroup: Mapper; manifest = {}; config_schema = "config.schema.json");
+archipel_sdk::export! {
+    ByGroup: Mapper;
+    manifest = {
+        "capabilities": {
+            "secrets": [{ "name": "*", "reason": "logs in to the accounts that the configuration names" }],
+        },
+    };
+    config_schema = "config.schema.json"
+}
 
 #[cfg(test)]
 mod tests {

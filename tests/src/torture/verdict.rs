@@ -75,7 +75,7 @@ pub fn compare(
             Some(state) if promise.deleted && state != "closed" => {
                 verdict.lost.push(format!("the delete of {id} was acknowledged and it is {state}"));
             }
-            Some("closed") if !promise.deleted && !promise.rests_on.iter().any(|id| is_deleted(id)) => {
+            Some("closed") if !promise.deleted && !promise.rests_on.iter().any(is_deleted) => {
                 verdict.lost.push(format!("order {id} is closed and nobody deleted it"));
             }
             Some(_) => {}

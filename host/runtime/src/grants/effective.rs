@@ -35,7 +35,10 @@ impl EffectiveGrants {
         }
         hosts.sort_by_key(ToString::to_string);
         hosts.dedup();
-        let asked = |name: &str| requested.secrets.iter().any(|request| names_meet(&request.name, name));
+        // `*` asks for whatever the grant names; a grant that says `*` binds nothing (`matches_name`).
+        let asked = |name: &str| {
+            requested.secrets.iter().any(|request| request.name == "*" || names_meet(&request.name, name))
+        };
         let storage = requested.storage.as_ref().map_or(0, |request| request.bytes.min(grant.storage.0));
         Self {
             egress: EgressPolicy { hosts, private: grant.private.clone() },

@@ -42,7 +42,9 @@ impl Missing {
             }
         }
         let effective = EffectiveGrants::new(requested, grant, config);
-        for request in requested.secrets.iter().filter(|request| !is_reserved(&request.name)) {
+        // A family is whatever the configuration names, none perhaps: only a single name can be missing.
+        let single = |name: &str| !is_reserved(name) && !name.ends_with('*');
+        for request in requested.secrets.iter().filter(|request| single(&request.name)) {
             if !effective
                 .secrets
                 .iter()
@@ -146,6 +148,19 @@ placement = "json"   # header:NAME, bearer, basic, json or form
 # its configuration has no URL at /none
 "#;
         assert_eq!(missing.as_toml("driver", &grant), expected);
+    }
+
+    #[test]
+    fn a_family_of_secrets_may_be_empty_and_is_given_by_name() {
+        let asked: Requested =
+            serde_json::from_value(json!({"secrets": [{"name": "*", "reason": "accounts"}]})).unwrap();
+        assert!(EffectiveGrants::missing(&asked, &GrantConfig::default(), &json!({})).is_empty());
+        let grant: GrantConfig = toml::from_str(
+            r#"secrets = [{ name = "east", origin = "https://a.test", methods = ["POST"], path = "/login", placement = "json" }]"#,
+        )
+        .unwrap();
+        let given = EffectiveGrants::new(&asked, &grant, &json!({}));
+        assert!(given.may_open("east") && !given.may_open("west"));
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub(crate) struct Jwks {
     issuers: Mutex<HashMap<(String, String), Arc<tokio::sync::Mutex<Cached>>>>,
 }
 
+/// One issuer; its lock is held while its keys are fetched, so that many callers share one fetch.
+type Slot = Arc<tokio::sync::Mutex<Cached>>;
+
 /// What is known of one issuer.
 #[derive(Default)]
 struct Cached {

@@ -136,10 +136,10 @@ impl Op {
         self
     }
 
-    /// An answer of another type.
+    /// An answer of another type: text, or an object that is described elsewhere.
     pub(crate) fn text(mut self, status: u16, about: &str, media: &str) -> Self {
-        let response =
-            ResponseBuilder::new().description(about).content(media, Content::new(Some(schemas::text())));
+        let schema = if media == JSON { schemas::any_object() } else { schemas::text() };
+        let response = ResponseBuilder::new().description(about).content(media, Content::new(Some(schema)));
         self.answers.insert(status, response);
         self
     }

@@ -56,6 +56,11 @@ pub(crate) fn text() -> Ref {
     string().into()
 }
 
+/// An object of which nothing is said.
+pub(crate) fn any_object() -> Ref {
+    object().into()
+}
+
 /// A problem document.
 pub(crate) fn problem() -> Ref {
     let types: Vec<String> =

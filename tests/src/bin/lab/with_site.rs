@@ -7,17 +7,20 @@
 //! | `ARCHIPEL_SOCKET` | the administrator's socket |
 //! | `ARCHIPEL_SITE` | the site's folder |
 //!
-//! Afterwards the site must still be there, and its log must know of no panic and no answer 500.
+//! The site has a plugin `spare` that nothing uses. Afterwards the site must still be there, and its log must know of no panic and no answer 500.
 
 use std::ffi::OsString;
 
 use anyhow::{Context, Result};
+use archipel_tests::built;
 use archipel_tests::site::Site;
 use serde_json::json;
 
 pub(crate) async fn run(command: &[OsString]) -> Result<bool> {
     let mut site = Site::temporary()?;
     site.config["limits"] = json!({"identity": {"logins_per_second": 1000.0, "login_burst": 1000}});
+    // A plugin that nobody uses: it can be switched off without harm.
+    site.drop_plugin("spare", &built::plugin("mapper-by-group")?)?;
     let mut daemon = site.start().await?;
     let mut child = tokio::process::Command::new(&command[0]);
     child.args(&command[1..]).env("ARCHIPEL_URL", daemon.url());

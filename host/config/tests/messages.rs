@@ -1,5 +1,7 @@
 //! The words that a person sees, pinned.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it must be")]
+
 use std::collections::BTreeMap;
 
 use archipel_config::Tree;

@@ -217,7 +217,7 @@ fn plugins(config: &Config) -> Vec<Finding> {
         }
     }
     for needed in needed(config) {
-        if !good.iter().any(|name| *name == needed) && !folder.join(format!("{needed}.wasm")).exists() {
+        if !good.contains(&needed) && !folder.join(format!("{needed}.wasm")).exists() {
             findings.push(Finding::bad(
                 what,
                 format!(

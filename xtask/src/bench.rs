@@ -28,9 +28,11 @@ const MARKER: &str = "archipel-bench:";
 /// The group that xtask measures itself.
 const BUILD: &str = "build";
 
-/// Our own crates as a release would have them.
-const OPTIMISED: [&str; 6] = [
+/// Our own crates as a release would have them, those too that have a level of their own in `dev`.
+const OPTIMISED: [&str; 8] = [
     "--config=profile.dev.opt-level=3",
+    "--config=profile.dev.package.archipel-orders.opt-level=3",
+    "--config=profile.dev.package.archipel-store.opt-level=3",
     "--config=profile.dev.debug-assertions=false",
     "--config=profile.dev.overflow-checks=false",
     "--config=profile.dev.incremental=false",

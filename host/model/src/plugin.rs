@@ -124,9 +124,18 @@ pub trait TokenGenerator: Send + Sync {
     /// The fields to ask for.
     async fn credential_fields(&self) -> Result<Vec<Field>, Error>;
     /// Judges credentials.
-    async fn create_token(&self, credentials: Vec<Credential>, context: &Context) -> Result<LoginOutcome, Error>;
+    async fn create_token(
+        &self,
+        credentials: Vec<Credential>,
+        context: &Context,
+    ) -> Result<LoginOutcome, Error>;
     /// Goes on after a challenge.
-    async fn continue_token(&self, state: String, credentials: Vec<Credential>, context: &Context) -> Result<LoginOutcome, Error>;
+    async fn continue_token(
+        &self,
+        state: String,
+        credentials: Vec<Credential>,
+        context: &Context,
+    ) -> Result<LoginOutcome, Error>;
 }
 
 /// Says whom a token speaks of.
@@ -155,7 +164,12 @@ pub enum Verdict {
 #[async_trait]
 pub trait Authentication: Send + Sync {
     /// Judges.
-    async fn is_authentic(&self, user: &FederationUser, token: &SecretBytes, context: &Context) -> Result<Verdict, Error>;
+    async fn is_authentic(
+        &self,
+        user: &FederationUser,
+        token: &SecretBytes,
+        context: &Context,
+    ) -> Result<Verdict, Error>;
 }
 
 /// What someone holds now.
@@ -245,9 +259,19 @@ pub enum Decision {
 #[async_trait]
 pub trait Authorization: Send + Sync {
     /// One operation (in the context) on one resource.
-    async fn is_authorized(&self, user: &FederationUser, resource: &Resource, context: &Context) -> Result<Decision, Error>;
+    async fn is_authorized(
+        &self,
+        user: &FederationUser,
+        resource: &Resource,
+        context: &Context,
+    ) -> Result<Decision, Error>;
     /// The same for many, in order.
-    async fn are_authorized(&self, user: &FederationUser, resources: &[Resource], context: &Context) -> Result<Vec<Decision>, Error>;
+    async fn are_authorized(
+        &self,
+        user: &FederationUser,
+        resources: &[Resource],
+        context: &Context,
+    ) -> Result<Vec<Decision>, Error>;
 }
 
 /// Says which local account a user becomes, and logs in to it.
@@ -256,7 +280,13 @@ pub trait Mapper: Send + Sync {
     /// The account's stable name, at most 4 KiB.
     async fn map_user(&self, user: &FederationUser, cloud: &str, context: &Context) -> Result<String, Error>;
     /// A credential for an account decided earlier; `session` is the user's own token, absent in background work.
-    async fn get_token(&self, account: &str, cloud: &str, context: &Context, session: Option<&SecretBytes>) -> Result<LocalToken, Error>;
+    async fn get_token(
+        &self,
+        account: &str,
+        cloud: &str,
+        context: &Context,
+        session: Option<&SecretBytes>,
+    ) -> Result<LocalToken, Error>;
 }
 
 /// An order that another rests on, with its instance.
@@ -391,9 +421,21 @@ pub trait InstanceDriver: Send + Sync {
     /// Creates, or completes, what exists for this order.
     async fn request_instance(&self, context: &CreateContext, token: &LocalToken) -> Result<Created, Error>;
     /// Looks at one instance.
-    async fn get_instance(&self, id: &str, driver_state: &str, order: &OrderRef, token: &LocalToken) -> Result<Observed, Error>;
+    async fn get_instance(
+        &self,
+        id: &str,
+        driver_state: &str,
+        order: &OrderRef,
+        token: &LocalToken,
+    ) -> Result<Observed, Error>;
     /// Asks the cloud to delete it.
-    async fn delete_instance(&self, id: &str, driver_state: &str, order: &OrderRef, token: &LocalToken) -> Result<(), Error>;
+    async fn delete_instance(
+        &self,
+        id: &str,
+        driver_state: &str,
+        order: &OrderRef,
+        token: &LocalToken,
+    ) -> Result<(), Error>;
     /// All instances that carry this order's tag, oldest first.
     async fn find_instances(&self, order: &OrderRef, token: &LocalToken) -> Result<Vec<Tagged>, Error>;
     /// All instances of this site in the account.

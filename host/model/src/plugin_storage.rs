@@ -23,7 +23,13 @@ pub trait PluginStorage: Send + Sync {
         quota: u64,
     ) -> Result<bool, Error>;
     /// At most `limit` keys that begin with `prefix`, after `cursor`, and where the next page starts.
-    async fn list_keys(&self, binding: &str, prefix: &str, cursor: Option<&str>, limit: usize) -> Result<(Vec<String>, Option<String>), Error>;
+    async fn list_keys(
+        &self,
+        binding: &str,
+        prefix: &str,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<String>, Option<String>), Error>;
     /// Makes all that was written durable; many callers share one flush.
     async fn flush(&self) -> Result<(), Error>;
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::order::Kind;
 use crate::plugin::{
-    Authentication, Authorization, FederationIdentity, ImageDriver, InstanceDriver, Mapper, NetworkLister, QuotaDriver,
-    SpecDriver, TokenGenerator,
+    Authentication, Authorization, FederationIdentity, ImageDriver, InstanceDriver, Mapper, NetworkLister,
+    QuotaDriver, SpecDriver, TokenGenerator,
 };
 use crate::{CloudName, Error, SiteId};
 
@@ -121,10 +121,13 @@ impl Generation {
     /// # Errors
     /// `invalid` with code `unknown-cloud`.
     pub fn cloud(&self, name: &str) -> Result<&Arc<CloudBinding>, Error> {
-        self.clouds.iter().find(|(known, _)| known.as_str() == name).map(|(_, cloud)| cloud).ok_or_else(|| {
-            let known: Vec<&str> = self.clouds.keys().map(CloudName::as_str).collect();
-            Error::invalid(format!("there is no cloud {name:?} here; known: {}", known.join(", "))).code("unknown-cloud")
-        })
+        self.clouds.iter().find(|(known, _)| known.as_str() == name).map(|(_, cloud)| cloud).ok_or_else(
+            || {
+                let known: Vec<&str> = self.clouds.keys().map(CloudName::as_str).collect();
+                Error::invalid(format!("there is no cloud {name:?} here; known: {}", known.join(", ")))
+                    .code("unknown-cloud")
+            },
+        )
     }
 }
 

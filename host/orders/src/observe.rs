@@ -97,14 +97,14 @@ impl Step<'_> {
         let now = self.now();
         let settle = reach.describe().settle;
         let draft = self.draft(order).reached();
-        if order.state == State::FailedAfterRequest {
-            self.write(draft).await?;
-            return Ok(self.slowly());
-        }
         let young = order.requested_at.is_some_and(|asked| now < asked.plus(settle));
         if young {
             self.write(draft).await?;
             return Ok(self.look_again(None));
+        }
+        if order.state == State::FailedAfterRequest {
+            self.write(draft).await?;
+            return Ok(self.slowly());
         }
         match order.missing_since {
             Some(since) if now >= since.plus(settle) => {

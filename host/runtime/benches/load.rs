@@ -77,7 +77,10 @@ async fn first_answer(stream: &mut TcpStream) -> Result<Vec<u8>> {
         if !head.starts_with("HTTP/1.1 200") {
             return Err(format!("not served: {text}").into());
         }
-        let length = head.to_ascii_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        let length = head
+            .to_ascii_lowercase()
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
         let whole: usize = head.len() + 4 + length.unwrap_or(0);
         if answer.len() >= whole {
             return Ok(answer);

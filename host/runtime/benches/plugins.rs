@@ -29,7 +29,13 @@ fn main() -> Result<()> {
     let engine = BareEngine::new()?;
     let mut criterion = criterion();
     let turn = authorization(&site, &engine)?;
-    measure(&mut criterion, tokio.handle(), "P1", "one AAA call over bare wasmtime (authz-roles: is-authorized)", &turn);
+    measure(
+        &mut criterion,
+        tokio.handle(),
+        "P1",
+        "one AAA call over bare wasmtime (authz-roles: is-authorized)",
+        &turn,
+    );
     let turn = tokio.block_on(identity(&site, &engine))?;
     let what = "one AAA call over bare wasmtime (aaa-local: get-federation-user)";
     measure(&mut criterion, tokio.handle(), "P1-identity", what, &turn);
@@ -50,7 +56,8 @@ fn authorization(site: &Site, engine: &BareEngine) -> Result<Turn> {
         let (user, resource, context) = (Arc::clone(&user), Arc::clone(&resource), Arc::clone(&context));
         Box::pin(async move {
             let ours = plugin.is_authorized(&user, &resource, &context);
-            let (ours, baseline) = in_turn(ours_first, ours, bare.is_authorized(&user, &resource, &context)).await;
+            let (ours, baseline) =
+                in_turn(ours_first, ours, bare.is_authorized(&user, &resource, &context)).await;
             assert_eq!(ours.1.expect("ours allows"), baseline.1.expect("the baseline allows"));
             (ours.0, baseline.0)
         })

@@ -49,7 +49,8 @@ fn main() -> Result<()> {
 
     let site = tokio.block_on(Site::start(60_000))?;
     let rest = tokio.block_on(Rest::over(&site, LONG))?;
-    let what = "GET of a compute with the identity cache and valid-for under 64 clients, over a bare axum handler";
+    let what =
+        "GET of a compute with the identity cache and valid-for under 64 clients, over a bare axum handler";
     tokio.block_on(under_load("P2b", what, Some(">=0.5"), &rest))?;
     criterion.final_summary();
     tokio.block_on(site.runtime.shutdown());
@@ -83,12 +84,20 @@ async fn under_load(id: &str, what: &str, goal: Option<&str>, rest: &Rest) -> Re
     let document: Arc<Value> = Arc::new(serde_json::from_slice(&rest.get().await?)?);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let ours = target(&listener, rest)?;
-    let site = tokio::spawn(serve::serve_tcp(listener, rest.router.clone(), None, ApiLimits::default(), stop.clone()));
+    let site = tokio::spawn(serve::serve_tcp(
+        listener,
+        rest.router.clone(),
+        None,
+        ApiLimits::default(),
+        stop.clone(),
+    ));
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let baseline = target(&listener, rest)?;
     let bare = Router::new().route("/v1/computes/{id}", get(async move || Json(document)));
-    let handler = tokio::spawn(axum::serve(listener, bare).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
+    let handler = tokio::spawn(
+        axum::serve(listener, bare).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future(),
+    );
 
     let (of_ours, of_baseline) = load::in_turns(&ours, &baseline).await?;
     stop.cancel();

@@ -119,7 +119,11 @@ async fn answer(router: &Router, request: Request<Body>) -> Result<Bytes> {
     let response = router.clone().oneshot(request).await?;
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();
-    if status.is_success() { Ok(body) } else { Err(format!("{status}: {}", String::from_utf8_lossy(&body)).into()) }
+    if status.is_success() {
+        Ok(body)
+    } else {
+        Err(format!("{status}: {}", String::from_utf8_lossy(&body)).into())
+    }
 }
 
 async fn fulfilled(orders: &Arc<Orders>, id: OrderId) -> Result<Order> {
@@ -129,7 +133,9 @@ async fn fulfilled(orders: &Arc<Orders>, id: OrderId) -> Result<Order> {
     stop.cancel();
     scheduler.await?;
     if order.instance.is_none() {
-        return Err(format!("the compute is {} after {READY:?}: {:?}", order.state.as_str(), order.fault).into());
+        return Err(
+            format!("the compute is {} after {READY:?}: {:?}", order.state.as_str(), order.fault).into()
+        );
     }
     Ok(orders.get(&Visible::Any, id, None).await?)
 }

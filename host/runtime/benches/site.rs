@@ -109,7 +109,8 @@ impl Site {
         let generator = generation.identity.first().and_then(|binding| binding.generator.clone());
         let generator = generator.ok_or("aaa-local makes no tokens")?;
         let typed = [("username", ALICE), ("password", ALICE)];
-        let typed = typed.map(|(name, value)| Credential { name: name.to_owned(), value: SecretBytes::new(value) });
+        let typed =
+            typed.map(|(name, value)| Credential { name: name.to_owned(), value: SecretBytes::new(value) });
         match generator.create_token(typed.into(), &self.context(Operation::Login)).await? {
             LoginOutcome::Issued { token, .. } => Ok(token),
             LoginOutcome::Challenge(_) => Err("aaa-local asks for more".into()),
@@ -172,6 +173,7 @@ fn configuration(valid_for_ms: u32) -> Result<Value> {
 fn hash(password: &str) -> Result<String> {
     let params = Params::new(1024, 1, 1, None).map_err(|error| error.to_string())?;
     let salt = SaltString::from_b64("YXJjaGlwZWwtYmVuY2g").map_err(|error| error.to_string())?;
-    let hash = Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password(password.as_bytes(), &salt);
+    let hash =
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password(password.as_bytes(), &salt);
     Ok(hash.map_err(|error| error.to_string())?.to_string())
 }

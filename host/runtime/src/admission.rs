@@ -46,7 +46,9 @@ pub(crate) async fn load(
     };
     if let Some(artefact) = cached {
         match link(machine, name, &checked, &artefact, true, Arc::clone(&figures)) {
-            Err(Refusal::Compile(reason)) => tracing::warn!(plugin = name, reason, "cached machine code does not load; compiling again"),
+            Err(Refusal::Compile(reason)) => {
+                tracing::warn!(plugin = name, reason, "cached machine code does not load; compiling again")
+            }
             other => return other,
         }
     }
@@ -70,7 +72,10 @@ fn link(
     figures: Arc<Figures>,
 ) -> Result<Plugin, Refusal> {
     let component = artefact.load(&machine.engine)?;
-    let pre = machine.linker.instantiate_pre(&component).map_err(|error| Refusal::Contract(format!("{error:#}")))?;
+    let pre = machine
+        .linker
+        .instantiate_pre(&component)
+        .map_err(|error| Refusal::Contract(format!("{error:#}")))?;
     let exports = Exports::find(&pre, checked)?;
     Ok(Plugin {
         name: name.to_owned(),
@@ -139,7 +144,14 @@ pub(crate) async fn admit(
     }) {
         return Ok(Arc::clone(same));
     }
-    let context = BindingContext::new(&want.binding, &plugin.name, &plugin.digest, config_json, grants, services.clone());
+    let context = BindingContext::new(
+        &want.binding,
+        &plugin.name,
+        &plugin.digest,
+        config_json,
+        grants,
+        services.clone(),
+    );
     // What the last refresh of an older version left serves until the first of this one.
     if let Some(previous) = previous {
         context.state.store(previous.context.state.load_full());
@@ -168,7 +180,9 @@ fn check_config(plugin: &Plugin, place: &str, config: &Value) -> Result<(), Refu
     let wrong = |problems: Vec<String>| Err(Refusal::Config { binding: place.to_owned(), problems });
     let Some(schema) = &plugin.manifest.config_schema else {
         return match config.as_object() {
-            Some(table) if !table.is_empty() => wrong(vec!["it takes no configuration; remove the table".to_owned()]),
+            Some(table) if !table.is_empty() => {
+                wrong(vec!["it takes no configuration; remove the table".to_owned()])
+            }
             _ => Ok(()),
         };
     };
@@ -181,7 +195,11 @@ fn check_config(plugin: &Plugin, place: &str, config: &Value) -> Result<(), Refu
         .take(20)
         .map(|error| {
             let path = error.instance_path().to_string();
-            let place = if path.is_empty() { "config".to_owned() } else { format!("config{}", path.replace('/', ".")) };
+            let place = if path.is_empty() {
+                "config".to_owned()
+            } else {
+                format!("config{}", path.replace('/', "."))
+            };
             // Values may be long; the path says enough. They are never secret: secrets are not configuration.
             let text: String = error.to_string().chars().filter(|c| !c.is_control()).take(300).collect();
             format!("{place}: {text}")
@@ -190,7 +208,12 @@ fn check_config(plugin: &Plugin, place: &str, config: &Value) -> Result<(), Refu
     if problems.is_empty() { Ok(()) } else { wrong(problems) }
 }
 
-fn check_grants(plugin: &Plugin, place: &str, grant: &GrantConfig, config: &Value) -> Result<EffectiveGrants, Refusal> {
+fn check_grants(
+    plugin: &Plugin,
+    place: &str,
+    grant: &GrantConfig,
+    config: &Value,
+) -> Result<EffectiveGrants, Refusal> {
     let requested = &plugin.manifest.capabilities;
     let missing = EffectiveGrants::missing(requested, grant, config);
     if !missing.is_empty() {

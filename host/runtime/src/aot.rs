@@ -53,7 +53,12 @@ pub(crate) struct AotCache {
 
 impl AotCache {
     /// Opens the folder, making it if need be.
-    pub(crate) fn open(folder: PathBuf, key: [u8; 32], compatibility: &str, limits: &RuntimeLimits) -> std::io::Result<Self> {
+    pub(crate) fn open(
+        folder: PathBuf,
+        key: [u8; 32],
+        compatibility: &str,
+        limits: &RuntimeLimits,
+    ) -> std::io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         Ok(Self {
             folder,
@@ -94,9 +99,9 @@ impl AotCache {
                 return None;
             }
         };
-        let verified = bytes.strip_prefix(MAGIC).and_then(|rest| rest.split_at_checked(MAC_LENGTH)).filter(|(mac, content)| {
-            self.mac(&name, content).is_some_and(|right| right.verify_slice(mac).is_ok())
-        });
+        let verified = bytes.strip_prefix(MAGIC).and_then(|rest| rest.split_at_checked(MAC_LENGTH)).filter(
+            |(mac, content)| self.mac(&name, content).is_some_and(|right| right.verify_slice(mac).is_ok()),
+        );
         if verified.is_none() {
             tracing::warn!(path = %path.display(), "machine code is damaged or not ours; compiling again");
             return None;
@@ -115,10 +120,12 @@ impl AotCache {
     }
 
     fn write(&self, name: &str, artefact: &[u8]) -> std::io::Result<()> {
-        let mac = self.mac(name, artefact).ok_or_else(|| std::io::Error::other("no key"))?.finalize().into_bytes();
+        let mac =
+            self.mac(name, artefact).ok_or_else(|| std::io::Error::other("no key"))?.finalize().into_bytes();
         let temporary = self.folder.join(format!("{name}.{}.tmp", rand::random::<u64>()));
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        let written = [MAGIC.as_slice(), mac.as_slice(), artefact].iter().try_for_each(|part| file.write_all(part));
+        let written =
+            [MAGIC.as_slice(), mac.as_slice(), artefact].iter().try_for_each(|part| file.write_all(part));
         drop(file);
         written.and_then(|()| fs::rename(&temporary, self.folder.join(name))).inspect_err(|_| {
             let _ = fs::remove_file(&temporary);

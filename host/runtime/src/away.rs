@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use archipel_model::plugin::{
-    Authentication, Authorization, CloudNetwork, Context, CreateBehaviour, CreateContext, Created, Credential, Decision,
-    DriverDescriptor, FederationIdentity, Field, ImageDriver, ImageEntry, InstanceDriver, LoginOutcome, Mapper,
-    NetworkLister, Observed, OrderRef, QuotaDriver, QuotaEntry, Resource, SpecDriver, SpecEntry, Tagged, TaggedPage,
-    TokenGenerator, Verdict,
+    Authentication, Authorization, CloudNetwork, Context, CreateBehaviour, CreateContext, Created,
+    Credential, Decision, DriverDescriptor, FederationIdentity, Field, ImageDriver, ImageEntry,
+    InstanceDriver, LoginOutcome, Mapper, NetworkLister, Observed, OrderRef, QuotaDriver, QuotaEntry,
+    Resource, SpecDriver, SpecEntry, Tagged, TaggedPage, TokenGenerator, Verdict,
 };
 use archipel_model::{Error, FederationUser, LocalToken, SecretBytes};
 use async_trait::async_trait;
@@ -21,9 +21,11 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// An AAA plugin cannot serve.
 pub(crate) fn aaa(plugin: &str, reason: &str) -> Error {
     tracing::debug!(plugin, reason, "an AAA plugin is away");
-    Error::transient(format!("plugin {plugin} is away, so nobody can be let in; the administrator sees why in the list of plugins"))
-        .code("aaa-unavailable")
-        .retry_after(AGAIN)
+    Error::transient(format!(
+        "plugin {plugin} is away, so nobody can be let in; the administrator sees why in the list of plugins"
+    ))
+    .code("aaa-unavailable")
+    .retry_after(AGAIN)
 }
 
 /// A driver cannot serve.
@@ -78,7 +80,12 @@ impl TokenGenerator for Away {
     async fn create_token(&self, _: Vec<Credential>, _: &Context) -> Result<LoginOutcome, Error> {
         self.aaa()
     }
-    async fn continue_token(&self, _: String, _: Vec<Credential>, _: &Context) -> Result<LoginOutcome, Error> {
+    async fn continue_token(
+        &self,
+        _: String,
+        _: Vec<Credential>,
+        _: &Context,
+    ) -> Result<LoginOutcome, Error> {
         self.aaa()
     }
 }
@@ -102,7 +109,12 @@ impl Authorization for Away {
     async fn is_authorized(&self, _: &FederationUser, _: &Resource, _: &Context) -> Result<Decision, Error> {
         self.aaa()
     }
-    async fn are_authorized(&self, _: &FederationUser, _: &[Resource], _: &Context) -> Result<Vec<Decision>, Error> {
+    async fn are_authorized(
+        &self,
+        _: &FederationUser,
+        _: &[Resource],
+        _: &Context,
+    ) -> Result<Vec<Decision>, Error> {
         self.aaa()
     }
 }
@@ -112,7 +124,13 @@ impl Mapper for Away {
     async fn map_user(&self, _: &FederationUser, _: &str, _: &Context) -> Result<String, Error> {
         self.driver()
     }
-    async fn get_token(&self, _: &str, _: &str, _: &Context, _: Option<&SecretBytes>) -> Result<LocalToken, Error> {
+    async fn get_token(
+        &self,
+        _: &str,
+        _: &str,
+        _: &Context,
+        _: Option<&SecretBytes>,
+    ) -> Result<LocalToken, Error> {
         self.driver()
     }
 }
@@ -120,7 +138,11 @@ impl Mapper for Away {
 #[async_trait]
 impl InstanceDriver for Away {
     fn descriptor(&self) -> DriverDescriptor {
-        DriverDescriptor { create: CreateBehaviour::Searchable, settle: Duration::from_secs(30), actions: Vec::new() }
+        DriverDescriptor {
+            create: CreateBehaviour::Searchable,
+            settle: Duration::from_secs(30),
+            actions: Vec::new(),
+        }
     }
     async fn request_instance(&self, _: &CreateContext, _: &LocalToken) -> Result<Created, Error> {
         self.driver()

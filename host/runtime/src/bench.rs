@@ -146,8 +146,11 @@ impl Bare {
         resource: &Resource,
         context: &Context,
     ) -> Result<Decision, Error> {
-        let (user, resource, context) =
-            (convert::user_to_wit(user), convert::resource_to_wit(resource), convert::context_to_wit(context));
+        let (user, resource, context) = (
+            convert::user_to_wit(user),
+            convert::resource_to_wit(resource),
+            convert::context_to_wit(context),
+        );
         self.call("authorization.is-authorized", |call| {
             Box::pin(async move {
                 let Some(indices) = &call.exports.authorization else { return Ok(Err(absent())) };
@@ -167,7 +170,8 @@ impl Bare {
         let deadline = Instant::now() + Duration::from_secs(60);
         let info =
             CallInfo { class: CallClass::Aaa, function, request_id: String::new(), order: None, deadline };
-        let mut store = Store::new(&self.engine, CallState::new(Arc::clone(&self.context), info, self.bounds));
+        let mut store =
+            Store::new(&self.engine, CallState::new(Arc::clone(&self.context), info, self.bounds));
         // Epochs are compiled in, and nothing advances them here.
         store.set_epoch_deadline(u64::MAX / 2);
         let answer = async {

@@ -19,16 +19,16 @@ use futures::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout_at;
-use wasmtime::{Store, UpdateDeadline};
 use wasmtime::component::{Instance, InstancePre};
+use wasmtime::{Store, UpdateDeadline};
 
 use crate::convert;
 use crate::exports::Exports;
 use crate::failure::{Failure, Outcome};
 use crate::figures::Figures;
 use crate::host::{BindingContext, CallClass, CallInfo, CallState};
-use crate::limits::to_usize;
 use crate::limiter::StoreBounds;
+use crate::limits::to_usize;
 use crate::machine::Machine;
 use crate::manifest::Manifest;
 use crate::refusal::Refusal;
@@ -75,7 +75,10 @@ pub(crate) struct Call<'a> {
 pub(crate) type Answer<R> = wasmtime::Result<Result<R, Error>>;
 
 /// What a job does with an instance. It owns its arguments, because it may run on the plugins' threads.
-pub(crate) trait Job<R>: for<'a> FnOnce(Call<'a>) -> BoxFuture<'a, Answer<R>> + Send + 'static {}
+pub(crate) trait Job<R>:
+    for<'a> FnOnce(Call<'a>) -> BoxFuture<'a, Answer<R>> + Send + 'static
+{
+}
 impl<R, F> Job<R> for F where F: for<'a> FnOnce(Call<'a>) -> BoxFuture<'a, Answer<R>> + Send + 'static {}
 
 impl Binding {
@@ -87,9 +90,16 @@ impl Binding {
         job: impl Job<R>,
     ) -> Result<R, Error> {
         // Logins hash passwords, and that is made to be slow.
-        let may_be_slow = !self.context.grants.egress.hosts.is_empty() || function.starts_with("token-generator.");
+        let may_be_slow =
+            !self.context.grants.egress.hosts.is_empty() || function.starts_with("token-generator.");
         let deadline = Instant::now() + self.machine.limits.aaa_deadline(may_be_slow);
-        let info = CallInfo { class: CallClass::Aaa, function, request_id: request_id.to_owned(), order: None, deadline };
+        let info = CallInfo {
+            class: CallClass::Aaa,
+            function,
+            request_id: request_id.to_owned(),
+            order: None,
+            deadline,
+        };
         self.run(info, job).await
     }
 
@@ -112,16 +122,26 @@ impl Binding {
         job: impl Job<R>,
     ) -> Result<R, Error> {
         let deadline = Instant::now() + self.machine.limits.lifecycle_deadline();
-        let info =
-            CallInfo { class: CallClass::Lifecycle, function, request_id: "lifecycle".to_owned(), order: None, deadline };
+        let info = CallInfo {
+            class: CallClass::Lifecycle,
+            function,
+            request_id: "lifecycle".to_owned(),
+            order: None,
+            deadline,
+        };
         self.run(info, job).await
     }
 
     /// Instantiates once and loads every export, before the binding serves anyone.
     pub(crate) async fn trial(self: &Arc<Self>) -> Result<(), Refusal> {
         let deadline = Instant::now() + self.machine.limits.lifecycle_deadline();
-        let info =
-            CallInfo { class: CallClass::Lifecycle, function: "trial", request_id: "trial".to_owned(), order: None, deadline };
+        let info = CallInfo {
+            class: CallClass::Lifecycle,
+            function: "trial",
+            request_id: "trial".to_owned(),
+            order: None,
+            deadline,
+        };
         let this = Arc::clone(self);
         let task = self.machine.threads.spawn(async move {
             this.in_fresh(info, |call: Call<'_>| -> BoxFuture<'_, Answer<()>> {
@@ -134,10 +154,14 @@ impl Binding {
         });
         match task.await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err((Failure::Typed(error), _))) if error.has_code("contract") => Err(Refusal::Contract(error.message)),
+            Ok(Err((Failure::Typed(error), _))) if error.has_code("contract") => {
+                Err(Refusal::Contract(error.message))
+            }
             Ok(Err((failure, evidence))) => {
                 let kind = failure.outcome().as_str();
-                Err(Refusal::Trial(format!("{kind}: {} {}", failure.detail(), evidence.stderr).trim().to_owned()))
+                Err(Refusal::Trial(
+                    format!("{kind}: {} {}", failure.detail(), evidence.stderr).trim().to_owned(),
+                ))
             }
             Err(error) => Err(Refusal::Trial(error.to_string())),
         }
@@ -162,7 +186,9 @@ impl Binding {
         };
         let threads = &self.machine.threads;
         let done = match class {
-            CallClass::Aaa if self.machine.activity.is_awake() => threads::begin_here(threads, &self.pace, work).await,
+            CallClass::Aaa if self.machine.activity.is_awake() => {
+                threads::begin_here(threads, &self.pace, work).await
+            }
             _ => threads::run(threads, work).await,
         };
         done.unwrap_or_else(|Lost(error)| {
@@ -242,7 +268,8 @@ impl Binding {
         warm.calls = warm.calls.saturating_add(1);
         self.prepare(&mut warm.store);
         let ticks = warm.store.data().limits.ticks();
-        let work = job(Call { store: &mut warm.store, instance: &warm.instance, exports: &self.plugin.exports });
+        let work =
+            job(Call { store: &mut warm.store, instance: &warm.instance, exports: &self.plugin.exports });
         let result = timeout_at(deadline.into(), work).await;
         let result = sort(result, &warm.store, ticks);
         let sound = result.is_ok();
@@ -253,7 +280,11 @@ impl Binding {
         result
     }
 
-    async fn wait(&self, semaphore: &Arc<Semaphore>, deadline: Instant) -> Result<OwnedSemaphorePermit, (Failure, Evidence)> {
+    async fn wait(
+        &self,
+        semaphore: &Arc<Semaphore>,
+        deadline: Instant,
+    ) -> Result<OwnedSemaphorePermit, (Failure, Evidence)> {
         if let Ok(permit) = Arc::clone(semaphore).try_acquire_owned() {
             return Ok(permit);
         }
@@ -266,7 +297,8 @@ impl Binding {
     /// A store for this binding, bounded in every way there is.
     fn store(&self, info: CallInfo) -> Store<CallState> {
         let bounds = StoreBounds::from(&self.machine.limits);
-        let mut store = Store::new(&self.machine.engine, CallState::new(Arc::clone(&self.context), info, bounds));
+        let mut store =
+            Store::new(&self.machine.engine, CallState::new(Arc::clone(&self.context), info, bounds));
         store.limiter(|state| &mut state.limits);
         store.set_max_component_handles(bounds.handles);
         self.prepare(&mut store);
@@ -287,7 +319,11 @@ impl Binding {
         let instance = self.plugin.pre.instantiate_async(&mut *store).await?;
         if let Some(indices) = &self.plugin.exports.lifecycle {
             let guest = indices.load(&mut *store, &instance)?;
-            store.data_mut().begin_call(CallInfo { class: CallClass::Init, function: "lifecycle.init", ..info.clone() });
+            store.data_mut().begin_call(CallInfo {
+                class: CallClass::Init,
+                function: "lifecycle.init",
+                ..info.clone()
+            });
             let answer = guest.call_init(&mut *store, &self.files).await?;
             store.data_mut().end_call();
             answer.map_err(|error| {
@@ -310,8 +346,11 @@ impl Binding {
         if report.storage_written
             && let Err(error) = self.context.services.storage.flush().await
         {
-            let error = Error::transient(format!("what plugin {} stored could not be kept: {error}", self.plugin.name))
-                .applied(archipel_model::Applied::Unknown);
+            let error = Error::transient(format!(
+                "what plugin {} stored could not be kept: {error}",
+                self.plugin.name
+            ))
+            .applied(archipel_model::Applied::Unknown);
             return Err((Failure::Typed(error), evidence));
         }
         match result {
@@ -324,9 +363,15 @@ impl Binding {
 
 /// Sorts what came of a call with a deadline. A plugin that computes yields at every tick, so the timer is looked at.
 /// `ticks` is what the store had counted before.
-fn sort<R>(result: Result<Answer<R>, Elapsed>, store: &Store<CallState>, ticks: u64) -> Result<Result<R, Error>, Failure> {
+fn sort<R>(
+    result: Result<Answer<R>, Elapsed>,
+    store: &Store<CallState>,
+    ticks: u64,
+) -> Result<Result<R, Error>, Failure> {
     match result {
-        Err(_) => Err(Failure::Deadline { computing: store.data().limits.ticks().saturating_sub(ticks) >= COMPUTING }),
+        Err(_) => Err(Failure::Deadline {
+            computing: store.data().limits.ticks().saturating_sub(ticks) >= COMPUTING,
+        }),
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(Failure::of(&error, store.data().limits.was_refused())),
     }

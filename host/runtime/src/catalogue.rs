@@ -87,7 +87,8 @@ impl Catalogue {
             match &file.stamp {
                 Err(refusal) => {
                     entry.stamp = None;
-                    if !matches!(&entry.candidate, Candidate::Refused { refusal: known, .. } if known == refusal) {
+                    if !matches!(&entry.candidate, Candidate::Refused { refusal: known, .. } if known == refusal)
+                    {
                         entry.candidate = Candidate::Refused { refusal: refusal.clone(), digest: None };
                         entry.since = now;
                         todo.changed = true;
@@ -123,12 +124,21 @@ impl Catalogue {
     }
 
     /// Notes what a file became; says whether that is news.
-    pub(crate) fn note(&mut self, name: &str, stamp: Option<Stamp>, candidate: Candidate, now: Timestamp) -> bool {
+    pub(crate) fn note(
+        &mut self,
+        name: &str,
+        stamp: Option<Stamp>,
+        candidate: Candidate,
+        now: Timestamp,
+    ) -> bool {
         let entry = self.entries.entry(name.to_owned()).or_insert_with(|| Entry::new(now));
         entry.stamp = stamp;
         let same = match (&entry.candidate, &candidate) {
             (Candidate::Ready(old), Candidate::Ready(new)) => old.digest == new.digest,
-            (Candidate::Refused { refusal: old, digest: a }, Candidate::Refused { refusal: new, digest: b }) => old == new && a == b,
+            (
+                Candidate::Refused { refusal: old, digest: a },
+                Candidate::Refused { refusal: new, digest: b },
+            ) => old == new && a == b,
             _ => false,
         };
         if same {
@@ -189,7 +199,13 @@ mod tests {
         fn look(&mut self, ms: u64, renamed: &[&str]) -> ToDo {
             let renamed = renamed.iter().map(|name| (*name).to_owned()).collect();
             let seen = self.folder.list().unwrap();
-            self.catalogue.look(&seen, &renamed, SETTLE, self.start + Duration::from_millis(ms), Timestamp::default())
+            self.catalogue.look(
+                &seen,
+                &renamed,
+                SETTLE,
+                self.start + Duration::from_millis(ms),
+                Timestamp::default(),
+            )
         }
     }
 

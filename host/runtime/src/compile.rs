@@ -98,12 +98,18 @@ async fn in_child(exe: &PathBuf, wasm: &[u8], limits: &RuntimeLimits) -> Result<
         return Err(Refusal::Compile(why(status, &String::from_utf8_lossy(&complaint), limits)));
     }
     if u64::try_from(artefact.len()).unwrap_or(u64::MAX) > bound {
-        return Err(Refusal::Compile(format!("its machine code is over limits.artefact_mib = {}", limits.artefact_mib)));
+        return Err(Refusal::Compile(format!(
+            "its machine code is over limits.artefact_mib = {}",
+            limits.artefact_mib
+        )));
     }
     Ok(artefact)
 }
 
-async fn read_bounded(from: Option<impl tokio::io::AsyncRead + Unpin>, bound: u64) -> std::io::Result<Vec<u8>> {
+async fn read_bounded(
+    from: Option<impl tokio::io::AsyncRead + Unpin>,
+    bound: u64,
+) -> std::io::Result<Vec<u8>> {
     let mut into = Vec::new();
     if let Some(from) = from {
         let mut from = from.take(bound);
@@ -150,7 +156,8 @@ pub fn child_main() -> ExitCode {
 }
 
 fn child() -> Result<(), String> {
-    let mut bounds = std::env::args().skip_while(|arg| arg != CHILD_ARG).skip(1).map(|arg| arg.parse::<u64>());
+    let mut bounds =
+        std::env::args().skip_while(|arg| arg != CHILD_ARG).skip(1).map(|arg| arg.parse::<u64>());
     let mut bound = |name: &str| match bounds.next() {
         Some(Ok(value)) => Ok(value),
         _ => Err(format!("{name} is missing; this subcommand is for the daemon's own use")),

@@ -177,7 +177,9 @@ impl RuntimeConfig {
         for binding in &self.identity {
             let place = format!("identity {:?}", binding.name);
             if !is_plugin_name(&binding.name) {
-                problems.push(format!("{place}: not a name; write lower-case letters, digits and hyphens, a letter first"));
+                problems.push(format!(
+                    "{place}: not a name; write lower-case letters, digits and hyphens, a letter first"
+                ));
             }
             if !seen.insert(("identity", binding.name.clone())) {
                 problems.push(format!("{place}: there are two of this name; rename one"));
@@ -208,7 +210,8 @@ impl RuntimeConfig {
                 problems.push(format!("{place}: there are two of this name; rename one"));
             }
             if cloud.concurrency == 0 {
-                problems.push(format!("{place}: concurrency is 0; write at least 1, or state = \"maintenance\""));
+                problems
+                    .push(format!("{place}: concurrency is 0; write at least 1, or state = \"maintenance\""));
             }
             for plugin in [&cloud.driver, &cloud.mapper].into_iter().chain(cloud.interfaces.values()) {
                 check_plugin(&place, Some(plugin), &mut problems);
@@ -262,7 +265,9 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_refused() {
-        for (good, bad) in [("driver =", "drivers ="), ("quota =", "quotas ="), ("issuers", "issuer"), ("memory_mib", "mem")] {
+        for (good, bad) in
+            [("driver =", "drivers ="), ("quota =", "quotas ="), ("issuers", "issuer"), ("memory_mib", "mem")]
+        {
             assert!(toml::from_str::<RuntimeConfig>(&SITE.replace(good, bad)).is_err(), "{bad}");
         }
     }

@@ -15,7 +15,9 @@ use std::time::Duration;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use wasmparser::WasmFeatures;
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails};
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails,
+};
 
 use crate::limits::{RuntimeLimits, to_u32, to_usize};
 
@@ -207,6 +209,10 @@ mod tests {
         let compiling = compiling(&limits).unwrap();
         assert_eq!(compatibility(&compiling), facts.compatibility);
         let small = RuntimeLimits { memory_mib: 32, aaa_slots: 2, wasm_stack_kib: 256, ..limits };
-        assert_eq!(compatibility(&super::compiling(&small).unwrap()), compatibility(&running), "limits do not change code");
+        assert_eq!(
+            compatibility(&super::compiling(&small).unwrap()),
+            compatibility(&running),
+            "limits do not change code"
+        );
     }
 }

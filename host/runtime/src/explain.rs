@@ -32,9 +32,16 @@ pub const LIFECYCLE: &str = "archipel:plugin/lifecycle@0.1.0";
 
 /// Interfaces that a plugin may import, up to the patch version. Types of its own exports (`archipel:aaa/types`)
 /// arrive as imports too.
-const IMPORTS: [&str; 6] =
-    ["archipel:host/", "archipel:aaa/types@", "archipel:cloud/types@", "wasi:io/", "wasi:clocks/", "wasi:random/"];
-const IMPORTS_MORE: [&str; 4] = ["wasi:cli/", "wasi:http/types@", "wasi:http/outgoing-handler@", "wasi:filesystem/"];
+const IMPORTS: [&str; 6] = [
+    "archipel:host/",
+    "archipel:aaa/types@",
+    "archipel:cloud/types@",
+    "wasi:io/",
+    "wasi:clocks/",
+    "wasi:random/",
+];
+const IMPORTS_MORE: [&str; 4] =
+    ["wasi:cli/", "wasi:http/types@", "wasi:http/outgoing-handler@", "wasi:filesystem/"];
 
 /// A file that may become a plugin: in order as far as one can see without compiling it.
 #[derive(Clone, Debug)]
@@ -96,7 +103,8 @@ fn check_world(checked: &Checked) -> Result<(), Refusal> {
     if let Some(refusal) = wrong_world(&checked.scan) {
         return Err(refusal);
     }
-    let foreign: Vec<String> = checked.scan.imports.iter().filter(|import| !may_import(import)).cloned().collect();
+    let foreign: Vec<String> =
+        checked.scan.imports.iter().filter(|import| !may_import(import)).cloned().collect();
     if !foreign.is_empty() {
         return Err(Refusal::Imports { imports: foreign });
     }
@@ -111,7 +119,8 @@ fn check_world(checked: &Checked) -> Result<(), Refusal> {
     let undriven = exports.iter().find(|interface| {
         let kind = interface.strip_prefix("archipel:cloud/").and_then(|rest| rest.split('@').next());
         kind.is_some_and(|kind| {
-            kind.parse::<archipel_model::order::Kind>().is_ok() && !checked.manifest.drivers.contains_key(kind)
+            kind.parse::<archipel_model::order::Kind>().is_ok()
+                && !checked.manifest.drivers.contains_key(kind)
         })
     });
     match undriven {
@@ -201,7 +210,11 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} ({} bytes)", self.digest, self.size)?;
         if let Some(manifest) = &self.manifest {
-            writeln!(f, "{} {}, made by {}, contract {}", manifest.name, manifest.version, manifest.sdk, manifest.wit)?;
+            writeln!(
+                f,
+                "{} {}, made by {}, contract {}",
+                manifest.name, manifest.version, manifest.sdk, manifest.wit
+            )?;
         }
         list(f, "serves", &self.interfaces)?;
         list(f, "exports besides", &self.other_exports)?;
@@ -235,7 +248,9 @@ mod tests {
 
     #[test]
     fn a_component_of_another_world_is_told_what_it_may_have_meant() {
-        let refusal = check_text(r#"(component (instance $i) (export "archipel:aaa/authorisation@0.1.0" (instance $i)))"#);
+        let refusal = check_text(
+            r#"(component (instance $i) (export "archipel:aaa/authorisation@0.1.0" (instance $i)))"#,
+        );
         assert_eq!(
             refusal.to_string(),
             "it exports archipel:aaa/authorisation@0.1.0, and no interface of Archipel; did you mean archipel:aaa/authorization@0.1.0?"
@@ -267,7 +282,9 @@ mod tests {
 
     #[test]
     fn distances_are_right() {
-        for (a, b, expected) in [("", "abc", 3), ("kitten", "sitting", 3), ("same", "same", 0), ("ab", "ba", 2)] {
+        for (a, b, expected) in
+            [("", "abc", 3), ("kitten", "sitting", 3), ("same", "same", 0), ("ab", "ba", 2)]
+        {
             assert_eq!(distance(a, b), expected, "{a} {b}");
         }
     }

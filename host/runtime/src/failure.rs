@@ -96,22 +96,35 @@ impl Failure {
     }
 
     /// What the caller gets.
-    pub(crate) fn into_error(self, plugin: &str, function: &str, class: CallClass, deadline: Duration) -> Error {
+    pub(crate) fn into_error(
+        self,
+        plugin: &str,
+        function: &str,
+        class: CallClass,
+        deadline: Duration,
+    ) -> Error {
         let applied = match class {
             CallClass::Driver => Applied::Unknown,
             _ => Applied::No,
         };
-        let begun = |message: String, code: &'static str| Error::transient(message).code(code).applied(applied);
+        let begun =
+            |message: String, code: &'static str| Error::transient(message).code(code).applied(applied);
         match self {
             Self::Typed(error) => error,
-            Self::Trap(_) => begun(format!("plugin {plugin} failed in {function}; its log says why"), "plugin-trap"),
+            Self::Trap(_) => {
+                begun(format!("plugin {plugin} failed in {function}; its log says why"), "plugin-trap")
+            }
             Self::Deadline { .. } => begun(
-                format!("plugin {plugin} did not finish {function} within {:.0} ms", deadline.as_secs_f64() * 1000.0),
+                format!(
+                    "plugin {plugin} did not finish {function} within {:.0} ms",
+                    deadline.as_secs_f64() * 1000.0
+                ),
                 "plugin-deadline",
             ),
-            Self::Memory(_) => {
-                begun(format!("plugin {plugin} ran out of memory in {function}; its log says where"), "plugin-memory")
-            }
+            Self::Memory(_) => begun(
+                format!("plugin {plugin} ran out of memory in {function}; its log says where"),
+                "plugin-memory",
+            ),
             Self::Busy => Error::transient(format!("plugin {plugin} is busy; try again"))
                 .code("plugin-busy")
                 .retry_after(Duration::from_secs(1)),
@@ -121,9 +134,8 @@ impl Failure {
 
 /// Cause and top frames on one line each, demangled; at most 2 KiB.
 fn frames(error: &wasmtime::Error) -> String {
-    let cause = error
-        .downcast_ref::<Trap>()
-        .map_or_else(|| error.root_cause().to_string(), |trap| trap.to_string());
+    let cause =
+        error.downcast_ref::<Trap>().map_or_else(|| error.root_cause().to_string(), |trap| trap.to_string());
     let frames = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string).unwrap_or_default();
     let mut text = cause;
     for line in frames.lines().skip(1).take(10) {
@@ -139,12 +151,25 @@ mod tests {
 
     #[test]
     fn a_driver_that_fails_may_have_acted_and_an_aaa_plugin_has_not() {
-        let driver = Failure::Trap(String::new()).into_error("p", "compute.request-instance", CallClass::Driver, Duration::ZERO);
+        let driver = Failure::Trap(String::new()).into_error(
+            "p",
+            "compute.request-instance",
+            CallClass::Driver,
+            Duration::ZERO,
+        );
         assert_eq!((driver.applied, driver.code.as_deref()), (Applied::Unknown, Some("plugin-trap")));
-        let aaa = Failure::Deadline { computing: true }.into_error("p", "authorization.is-authorized", CallClass::Aaa, Duration::from_millis(250));
+        let aaa = Failure::Deadline { computing: true }.into_error(
+            "p",
+            "authorization.is-authorized",
+            CallClass::Aaa,
+            Duration::from_millis(250),
+        );
         assert_eq!(aaa.applied, Applied::No);
         assert_eq!(aaa.message, "plugin p did not finish authorization.is-authorized within 250 ms");
-        assert!(!Failure::Deadline { computing: false }.is_strike(), "a cloud that hangs is not the plugin's fault");
+        assert!(
+            !Failure::Deadline { computing: false }.is_strike(),
+            "a cloud that hangs is not the plugin's fault"
+        );
         let busy = Failure::Busy.into_error("p", "f", CallClass::Driver, Duration::ZERO);
         assert_eq!(busy.applied, Applied::No, "it was never called");
     }

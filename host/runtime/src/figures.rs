@@ -63,7 +63,11 @@ impl Function {
             sorted.get(at).copied().unwrap_or_default()
         };
         CallFigures {
-            calls: self.outcomes.iter().map(|(outcome, count)| (outcome.as_str().to_owned(), *count)).collect(),
+            calls: self
+                .outcomes
+                .iter()
+                .map(|(outcome, count)| (outcome.as_str().to_owned(), *count))
+                .collect(),
             p50_us: percentile(50),
             p99_us: percentile(99),
         }

@@ -39,7 +39,9 @@ impl Stamp {
     /// Whether it was last written at least so long ago.
     pub(crate) fn is_older_than(&self, age: Duration) -> bool {
         let written = u64::try_from(self.mtime).ok().map(|seconds| {
-            SystemTime::UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_nanos(self.mtime_nsec.unsigned_abs())
+            SystemTime::UNIX_EPOCH
+                + Duration::from_secs(seconds)
+                + Duration::from_nanos(self.mtime_nsec.unsigned_abs())
         });
         written.and_then(|at| SystemTime::now().duration_since(at).ok()).is_some_and(|elapsed| elapsed >= age)
     }
@@ -93,7 +95,10 @@ impl PluginFolder {
             }
             // Gone again between listing and looking: not there.
             if let Ok(meta) = self.dir.symlink_metadata(&file) {
-                seen.push(Seen { name: name.to_owned(), stamp: acceptable(&meta).map(|()| Stamp::of(&meta)) });
+                seen.push(Seen {
+                    name: name.to_owned(),
+                    stamp: acceptable(&meta).map(|()| Stamp::of(&meta)),
+                });
             }
         }
         seen.sort_by(|a, b| a.name.cmp(&b.name));
@@ -138,7 +143,8 @@ pub(crate) fn granted_files(root: &Path, folders: &[String]) -> Result<Vec<File>
     if folders.is_empty() {
         return Ok(files);
     }
-    let root = Dir::open_ambient_dir(root, ambient_authority()).map_err(|error| format!("{}: {error}", root.display()))?;
+    let root = Dir::open_ambient_dir(root, ambient_authority())
+        .map_err(|error| format!("{}: {error}", root.display()))?;
     let mut left = FILES_BYTES;
     for folder in folders {
         let dir = root.open_dir(folder).map_err(|error| format!("folder {folder:?}: {error}"))?;
@@ -161,9 +167,9 @@ fn walk(dir: &Dir, path: &str, depth: usize, left: &mut u64, files: &mut Vec<Fil
             let mut contents = Vec::new();
             let file = dir.open(&name).map_err(failed)?;
             file.take(left.saturating_add(1)).read_to_end(&mut contents).map_err(failed)?;
-            *left = left
-                .checked_sub(u64::try_from(contents.len()).unwrap_or(u64::MAX))
-                .ok_or_else(|| format!("folder {path:?}: more than {} MiB; keep policies small", FILES_BYTES >> 20))?;
+            *left = left.checked_sub(u64::try_from(contents.len()).unwrap_or(u64::MAX)).ok_or_else(|| {
+                format!("folder {path:?}: more than {} MiB; keep policies small", FILES_BYTES >> 20)
+            })?;
             files.push(File { path: inner, contents });
             if files.len() > FILES_COUNT {
                 return Err(format!("folder {path:?}: more than {FILES_COUNT} files"));
@@ -184,11 +190,21 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let folder = PluginFolder::open(temp.path()).unwrap();
         let write = |name: &str| std::fs::write(temp.path().join(name), b"bytes").unwrap();
-        for name in ["good.wasm", "Bad.wasm", "under_score.wasm", "notes.txt", "half.wasm.tmp", ".hidden.wasm", "open.wasm"] {
+        for name in [
+            "good.wasm",
+            "Bad.wasm",
+            "under_score.wasm",
+            "notes.txt",
+            "half.wasm.tmp",
+            ".hidden.wasm",
+            "open.wasm",
+        ] {
             write(name);
         }
-        std::fs::set_permissions(temp.path().join("open.wasm"), std::fs::Permissions::from_mode(0o666)).unwrap();
-        std::fs::set_permissions(temp.path().join("good.wasm"), std::fs::Permissions::from_mode(0o644)).unwrap();
+        std::fs::set_permissions(temp.path().join("open.wasm"), std::fs::Permissions::from_mode(0o666))
+            .unwrap();
+        std::fs::set_permissions(temp.path().join("good.wasm"), std::fs::Permissions::from_mode(0o644))
+            .unwrap();
         symlink(temp.path().join("good.wasm"), temp.path().join("link.wasm")).unwrap();
         std::fs::create_dir(temp.path().join("folder.wasm")).unwrap();
 

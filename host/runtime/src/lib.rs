@@ -58,7 +58,9 @@ mod warm;
 mod watch;
 
 pub use compile::{CHILD_ARG, Compiler, child_main as compile_child_main};
-pub use config::{AuthorizationConfig, CloudConfig, CloudInterface, IdentityConfig, PluginConfig, RuntimeConfig};
+pub use config::{
+    AuthorizationConfig, CloudConfig, CloudInterface, IdentityConfig, PluginConfig, RuntimeConfig,
+};
 pub use engine::{EngineFacts, probe};
 pub use explain::{Checked, Explanation, check, explain};
 pub use grants::GrantConfig;

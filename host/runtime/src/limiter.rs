@@ -69,7 +69,12 @@ impl Limiter {
 }
 
 impl ResourceLimiter for Limiter {
-    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let after = self.used.saturating_add(desired.saturating_sub(current));
         let fits = after <= self.bounds.memory_bytes && maximum.is_none_or(|maximum| desired <= maximum);
         if fits {
@@ -93,7 +98,12 @@ mod tests {
 
     #[test]
     fn memories_of_one_instance_share_one_bound() {
-        let mut limiter = Limiter::new(StoreBounds { memory_bytes: 100, table_elements: 10, handles: 1, hostcall_bytes: 1 });
+        let mut limiter = Limiter::new(StoreBounds {
+            memory_bytes: 100,
+            table_elements: 10,
+            handles: 1,
+            hostcall_bytes: 1,
+        });
         assert!(limiter.memory_growing(0, 60, None).unwrap());
         assert!(!limiter.memory_growing(0, 60, None).unwrap());
         assert!(limiter.was_refused());

@@ -73,7 +73,11 @@ impl Manager {
     }
 
     /// Serves until nobody is left to ask.
-    pub(crate) async fn serve(mut self, mut commands: mpsc::Receiver<Command>, mut hints: mpsc::UnboundedReceiver<Hint>) {
+    pub(crate) async fn serve(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        mut hints: mpsc::UnboundedReceiver<Hint>,
+    ) {
         let mut again = Instant::now() + POLL;
         let mut watched = true;
         loop {
@@ -117,7 +121,8 @@ impl Manager {
     /// Plugins that are quarantined now.
     fn held_now(&self) -> BTreeSet<String> {
         let now = Instant::now();
-        let held = self.bindings.values().filter(|binding| binding.plugin.supervisor.quarantine(now).is_some());
+        let held =
+            self.bindings.values().filter(|binding| binding.plugin.supervisor.quarantine(now).is_some());
         held.map(|binding| binding.plugin.name.clone()).collect()
     }
 
@@ -133,7 +138,9 @@ impl Manager {
                     self.rebuild().await;
                 }
                 // Nobody waiting any more is nothing to do about.
-                let _ = reply.send(taken.map_err(|problems| Error::invalid(problems.join("\n")).code("bad-configuration")));
+                let _ = reply.send(
+                    taken.map_err(|problems| Error::invalid(problems.join("\n")).code("bad-configuration")),
+                );
             }
             Command::Reconfigure { config, reply } => {
                 let _ = reply.send(self.reconfigure(*config).await);
@@ -174,7 +181,9 @@ impl Manager {
             let (news, next) = self.scan(&BTreeSet::new()).await;
             changed |= news;
             match next {
-                Some(next) if self.catalogue.is_waiting() && next < most => tokio::time::sleep_until(next.into()).await,
+                Some(next) if self.catalogue.is_waiting() && next < most => {
+                    tokio::time::sleep_until(next.into()).await
+                }
                 _ => return changed,
             }
         }
@@ -205,7 +214,9 @@ impl Manager {
         let read = tokio::task::spawn_blocking(move || folder.read(&of, &limits)).await;
         let (bytes, stamp) = match read.unwrap_or_else(|error| Err(Refusal::Unreadable(error.to_string()))) {
             Ok(read) => read,
-            Err(refusal) => return self.catalogue.note(name, None, Candidate::Refused { refusal, digest: None }, now),
+            Err(refusal) => {
+                return self.catalogue.note(name, None, Candidate::Refused { refusal, digest: None }, now);
+            }
         };
         let digest = crate::explain::digest(&bytes);
         if let Some(entry) = self.catalogue.entries.get(name)
@@ -215,7 +226,8 @@ impl Manager {
             let same = Candidate::Ready(Arc::clone(known));
             return self.catalogue.note(name, Some(stamp), same, now);
         }
-        let figures = self.catalogue.entries.get(name).map(|entry| Arc::clone(&entry.figures)).unwrap_or_default();
+        let figures =
+            self.catalogue.entries.get(name).map(|entry| Arc::clone(&entry.figures)).unwrap_or_default();
         let started = Instant::now();
         let loaded = admission::load(&self.machine, &self.cache, &self.compiler, name, bytes, figures).await;
         let candidate = match loaded {
@@ -266,14 +278,21 @@ impl Manager {
         for want in site::wants(config) {
             by_plugin.entry(want.plugin.clone()).or_default().push(want);
         }
-        let mut attempt = Attempt { admitted: BTreeMap::new(), serving: BTreeMap::new(), refused: BTreeMap::new() };
+        let mut attempt =
+            Attempt { admitted: BTreeMap::new(), serving: BTreeMap::new(), refused: BTreeMap::new() };
         for (name, wants) in by_plugin {
             self.attempt_plugin(config, &name, &wants, &mut attempt).await;
         }
         attempt
     }
 
-    async fn attempt_plugin(&self, config: &RuntimeConfig, name: &str, wants: &[Want], attempt: &mut Attempt) {
+    async fn attempt_plugin(
+        &self,
+        config: &RuntimeConfig,
+        name: &str,
+        wants: &[Want],
+        attempt: &mut Attempt,
+    ) {
         let Some(entry) = self.catalogue.entries.get(name) else {
             let reason = format!("there is no file {name}.wasm in {}", self.folder.path().display());
             attempt.admitted.extend(wants.iter().map(|want| (want.binding.clone(), Err(reason.clone()))));
@@ -283,7 +302,8 @@ impl Manager {
             Candidate::Ready(plugin) => Some(plugin),
             _ => None,
         };
-        let older = entry.serving.as_ref().filter(|older| newest.is_none_or(|newest| newest.digest != older.digest));
+        let older =
+            entry.serving.as_ref().filter(|older| newest.is_none_or(|newest| newest.digest != older.digest));
         let grant = config.grants.get(name).cloned().unwrap_or_default();
         let mut last: Option<Refusal> = match &entry.candidate {
             Candidate::Refused { refusal, .. } => Some(refusal.clone()),
@@ -307,8 +327,13 @@ impl Manager {
                 }
             }
         }
-        let reason = first.as_ref().or(last.as_ref()).map_or_else(|| "the file is not finished".to_owned(), ToString::to_string);
-        attempt.admitted.extend(wants.iter().map(|want| (want.binding.clone(), Err(format!("{name}: {reason}")))));
+        let reason = first
+            .as_ref()
+            .or(last.as_ref())
+            .map_or_else(|| "the file is not finished".to_owned(), ToString::to_string);
+        attempt
+            .admitted
+            .extend(wants.iter().map(|want| (want.binding.clone(), Err(format!("{name}: {reason}")))));
         if let Some(refusal) = first {
             attempt.refused.insert(name.to_owned(), refusal);
         }
@@ -323,8 +348,16 @@ impl Manager {
         let mut bindings = Vec::with_capacity(wants.len());
         for want in wants {
             let previous = self.bindings.get(&want.binding);
-            let binding =
-                admission::admit(&self.machine, &self.services, &self.folders_root, want, version, grant, previous).await?;
+            let binding = admission::admit(
+                &self.machine,
+                &self.services,
+                &self.folders_root,
+                want,
+                version,
+                grant,
+                previous,
+            )
+            .await?;
             bindings.push((want.binding.clone(), binding));
         }
         Ok(bindings)
@@ -335,7 +368,8 @@ impl Manager {
         let now = self.services.clock.now();
         for (name, entry) in &mut self.catalogue.entries {
             let serving = attempt.serving.get(name).cloned();
-            let swapped = serving.as_ref().map(|plugin| &plugin.digest) != entry.serving.as_ref().map(|plugin| &plugin.digest);
+            let swapped = serving.as_ref().map(|plugin| &plugin.digest)
+                != entry.serving.as_ref().map(|plugin| &plugin.digest);
             if swapped {
                 entry.since = now;
             }
@@ -347,7 +381,12 @@ impl Manager {
             .iter()
             .filter_map(|(name, admitted)| Some((name.clone(), Arc::clone(admitted.as_ref().ok()?))))
             .collect();
-        self.away = attempt.admitted.iter().filter(|(_, admitted)| admitted.is_err()).map(|(name, _)| name.clone()).collect();
+        self.away = attempt
+            .admitted
+            .iter()
+            .filter(|(_, admitted)| admitted.is_err())
+            .map(|(name, _)| name.clone())
+            .collect();
         self.number = self.number.saturating_add(1);
         let generation = site::generation(self.number, &self.services.site, &self.config, &attempt.admitted);
         for reason in &generation.aaa_away {
@@ -374,16 +413,25 @@ impl Manager {
         let mut admitted: Admitted =
             self.bindings.iter().map(|(name, binding)| (name.clone(), Ok(Arc::clone(binding)))).collect();
         for want in site::wants(&self.config) {
-            let refusal = self.catalogue.entries.get(&want.plugin).and_then(|entry| match (&entry.refused, &entry.candidate) {
-                (Some(refusal), _) | (None, Candidate::Refused { refusal, .. }) => Some(refusal.to_string()),
-                _ => None,
+            let refusal = self.catalogue.entries.get(&want.plugin).and_then(|entry| {
+                match (&entry.refused, &entry.candidate) {
+                    (Some(refusal), _) | (None, Candidate::Refused { refusal, .. }) => {
+                        Some(refusal.to_string())
+                    }
+                    _ => None,
+                }
             });
             let reason = refusal.unwrap_or_else(|| format!("there is no file {}.wasm", want.plugin));
             admitted.entry(want.binding).or_insert(Err(reason));
         }
         self.held = self.held_now();
         self.number = self.number.saturating_add(1);
-        self.published.generation(site::generation(self.number, &self.services.site, &self.config, &admitted));
+        self.published.generation(site::generation(
+            self.number,
+            &self.services.site,
+            &self.config,
+            &admitted,
+        ));
         self.published.statuses(&self.catalogue, &self.config);
     }
 }

@@ -54,7 +54,9 @@ async fn once(binding: &Arc<Binding>) -> Result<(Vec<u8>, Duration), Error> {
     binding
         .lifecycle("lifecycle.refresh", move |call: Call<'_>| {
             Box::pin(async move {
-                let Some(indices) = &call.exports.lifecycle else { return Ok(Err(Error::unsupported("no life cycle"))) };
+                let Some(indices) = &call.exports.lifecycle else {
+                    return Ok(Err(Error::unsupported("no life cycle")));
+                };
                 let guest = indices.load(&mut *call.store, call.instance)?;
                 let previous = previous.as_deref().map(Vec::as_slice);
                 let answer = guest.call_refresh(&mut *call.store, previous).await?;

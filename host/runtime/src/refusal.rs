@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The name is not `[a-z][a-z0-9-]{0,62}.wasm`.
-    #[error("{0:?} is not a plugin's name; rename the file to lower-case letters, digits and hyphens, a letter first, ending in .wasm")]
+    #[error(
+        "{0:?} is not a plugin's name; rename the file to lower-case letters, digits and hyphens, a letter first, ending in .wasm"
+    )]
     Name(String),
     /// A link, a folder, a device.
     #[error("not a regular file; copy the component itself into the folder, links are not followed")]
@@ -15,7 +17,9 @@ pub enum Refusal {
     #[error("everybody may write this file (mode {0:o}); take that right away with chmod o-w")]
     Writable(u32),
     /// Over `limits.file_mib`.
-    #[error("{size} bytes are more than limits.file_mib = {limit_mib} allows; build it with the profile `plugin`, or raise the limit")]
+    #[error(
+        "{size} bytes are more than limits.file_mib = {limit_mib} allows; build it with the profile `plugin`, or raise the limit"
+    )]
     TooLarge {
         /// Its bytes.
         size: u64,
@@ -29,19 +33,27 @@ pub enum Refusal {
     #[error("the file is empty; copy it again, to another name first, and rename it when it is complete")]
     Empty,
     /// WebAssembly text.
-    #[error("this is WebAssembly text; build a component in the binary format: cargo build --target wasm32-wasip2")]
+    #[error(
+        "this is WebAssembly text; build a component in the binary format: cargo build --target wasm32-wasip2"
+    )]
     Text,
     /// A core module.
-    #[error("this is a core module, not a component; build it for wasm32-wasip2, or wrap it with `wasm-tools component new`")]
+    #[error(
+        "this is a core module, not a component; build it for wasm32-wasip2, or wrap it with `wasm-tools component new`"
+    )]
     CoreModule,
     /// Machine code made by somebody else.
-    #[error("this is precompiled machine code, which is never accepted; drop the .wasm that it was made from")]
+    #[error(
+        "this is precompiled machine code, which is never accepted; drop the .wasm that it was made from"
+    )]
     Precompiled,
     /// Something else.
     #[error("this is not WebAssembly; drop a component built for wasm32-wasip2")]
     NotWasm,
     /// Ends in the middle.
-    #[error("the file ends early, at byte {0}; copy it again, to another name first, and rename it when it is complete")]
+    #[error(
+        "the file ends early, at byte {0}; copy it again, to another name first, and rename it when it is complete"
+    )]
     Truncated(u64),
     /// Does not parse.
     #[error("malformed at byte {offset}: {message}; build it again")]
@@ -52,7 +64,9 @@ pub enum Refusal {
         message: String,
     },
     /// Over one of the limits of structure.
-    #[error("{count} {what} are more than limits.{limit} = {allowed} allows; make the plugin smaller, or raise the limit")]
+    #[error(
+        "{count} {what} are more than limits.{limit} = {allowed} allows; make the plugin smaller, or raise the limit"
+    )]
     Exceeds {
         /// What there is too much of.
         what: &'static str,
@@ -64,7 +78,9 @@ pub enum Refusal {
         allowed: u64,
     },
     /// No section `archipel:manifest`.
-    #[error("it has no manifest; use `archipel_sdk::export!`, or `archipel plugin embed` for other languages")]
+    #[error(
+        "it has no manifest; use `archipel_sdk::export!`, or `archipel plugin embed` for other languages"
+    )]
     NoManifest,
     /// Several that differ.
     #[error("it has {0} manifests that differ; keep one section archipel:manifest")]
@@ -119,7 +135,9 @@ pub enum Refusal {
         problems: Vec<String>,
     },
     /// The administrator has not granted what it asks for.
-    #[error("{binding} asks for more than is granted; if you trust it, put this into the site file:\n{lines}")]
+    #[error(
+        "{binding} asks for more than is granted; if you trust it, put this into the site file:\n{lines}"
+    )]
     NotGranted {
         /// Where.
         binding: String,
@@ -127,7 +145,9 @@ pub enum Refusal {
         lines: String,
     },
     /// The grant is pinned to other bytes.
-    #[error("the grant of {plugin} is pinned and does not list these bytes; if you trust them, write accept = [\"{digest}\"] under [grants.{plugin}]")]
+    #[error(
+        "the grant of {plugin} is pinned and does not list these bytes; if you trust them, write accept = [\"{digest}\"] under [grants.{plugin}]"
+    )]
     Pinned {
         /// The plugin.
         plugin: String,
@@ -179,6 +199,10 @@ mod tests {
             Refusal::Exceeds { what: "core modules", count: 65, limit: "modules", allowed: 64 }.to_string(),
             "65 core modules are more than limits.modules = 64 allows; make the plugin smaller, or raise the limit"
         );
-        assert!(Refusal::Imports { imports: vec!["wasi:sockets/tcp@0.2.0".into()] }.to_string().ends_with("sockets are closed"));
+        assert!(
+            Refusal::Imports { imports: vec!["wasi:sockets/tcp@0.2.0".into()] }
+                .to_string()
+                .ends_with("sockets are closed")
+        );
     }
 }

@@ -103,20 +103,31 @@ impl Runtime {
     ///
     /// # Errors
     /// Where there is no engine, no folder, or a configuration that contradicts itself. Never because of a plugin.
-    pub async fn start(config: RuntimeConfig, services: Services, options: RuntimeOptions) -> Result<Arc<Self>, StartError> {
+    pub async fn start(
+        config: RuntimeConfig,
+        services: Services,
+        options: RuntimeOptions,
+    ) -> Result<Arc<Self>, StartError> {
         config.check().map_err(StartError::Config)?;
         let folder_error = |path: &PathBuf| {
             let path = path.clone();
             move |error| StartError::Folder { path, error }
         };
         let folder = PluginFolder::open(&options.plugin_dir).map_err(folder_error(&options.plugin_dir))?;
-        let threads = crate::threads::start(&config.limits).map_err(|error| StartError::Engine(error.to_string()))?;
+        let threads =
+            crate::threads::start(&config.limits).map_err(|error| StartError::Engine(error.to_string()))?;
         let handle = threads.handle().clone();
         let threads = Mutex::new(Some(threads));
-        let machine = Machine::start(&config.limits, handle).map_err(|error| StartError::Engine(format!("{error:#}")))?;
+        let machine = Machine::start(&config.limits, handle)
+            .map_err(|error| StartError::Engine(format!("{error:#}")))?;
         let machine = Arc::new(machine);
-        let cache = AotCache::open(options.aot_dir.clone(), options.aot_key, &machine.facts.compatibility, &config.limits)
-            .map_err(folder_error(&options.aot_dir))?;
+        let cache = AotCache::open(
+            options.aot_dir.clone(),
+            options.aot_key,
+            &machine.facts.compatibility,
+            &config.limits,
+        )
+        .map_err(folder_error(&options.aot_dir))?;
         let published = Arc::new(Published::new(&services.site));
 
         let (hint, hints) = mpsc::unbounded_channel();

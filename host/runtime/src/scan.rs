@@ -71,7 +71,8 @@ pub(crate) fn scan(bytes: &[u8], limits: &RuntimeLimits) -> Result<Scan, Refusal
         };
         rest = rest.get(consumed..).unwrap_or_default();
         match &payload {
-            Payload::ModuleSection { parser: inner, .. } | Payload::ComponentSection { parser: inner, .. } => {
+            Payload::ModuleSection { parser: inner, .. }
+            | Payload::ComponentSection { parser: inner, .. } => {
                 pass.depth += 1;
                 pass.bound("levels of nesting", pass.depth, "nesting", limits.nesting)?;
                 stack.push(std::mem::replace(&mut parser, inner.clone()));
@@ -115,11 +116,21 @@ fn recognise(bytes: &[u8]) -> Result<(), Refusal> {
 fn malformed(error: &wasmparser::BinaryReaderError) -> Refusal {
     let offset = u64::try_from(error.offset()).unwrap_or(u64::MAX);
     let message: String = error.message().chars().filter(|c| !c.is_control()).take(200).collect();
-    if message.contains("unexpected end") { Refusal::Truncated(offset) } else { Refusal::Malformed { offset, message } }
+    if message.contains("unexpected end") {
+        Refusal::Truncated(offset)
+    } else {
+        Refusal::Malformed { offset, message }
+    }
 }
 
 impl Pass<'_> {
-    fn bound(&self, what: &'static str, count: u64, limit: &'static str, allowed: u64) -> Result<(), Refusal> {
+    fn bound(
+        &self,
+        what: &'static str,
+        count: u64,
+        limit: &'static str,
+        allowed: u64,
+    ) -> Result<(), Refusal> {
         if count > allowed { Err(Refusal::Exceeds { what, count, limit, allowed }) } else { Ok(()) }
     }
 
@@ -222,7 +233,12 @@ impl Pass<'_> {
             self.outer_manifest = true;
         }
         if outer == self.outer_manifest && !self.found.manifests.iter().any(|known| known == data) {
-            self.bound("manifests", u64::try_from(self.found.manifests.len()).unwrap_or(u64::MAX), "modules", 8)?;
+            self.bound(
+                "manifests",
+                u64::try_from(self.found.manifests.len()).unwrap_or(u64::MAX),
+                "modules",
+                8,
+            )?;
             self.found.manifests.push(data.to_vec());
         }
         Ok(())
@@ -271,7 +287,8 @@ mod tests {
 
     #[test]
     fn flipped_bytes_never_panic() {
-        let whole = component(r#"(component (import "wasi:io/error@0.2.0" (instance)) (core module (memory 1)))"#);
+        let whole =
+            component(r#"(component (import "wasi:io/error@0.2.0" (instance)) (core module (memory 1)))"#);
         for at in 0..whole.len() {
             for flip in [0x01, 0x80, 0xff] {
                 let mut bytes = whole.clone();
@@ -283,11 +300,15 @@ mod tests {
 
     #[test]
     fn nests_and_crowds_are_bounded() {
-        let nested = |levels: usize| component(&format!("{}{}", "(component ".repeat(levels), ")".repeat(levels)));
+        let nested =
+            |levels: usize| component(&format!("{}{}", "(component ".repeat(levels), ")".repeat(levels)));
         assert!(scan(&nested(9), &RuntimeLimits::default()).is_ok());
         assert!(matches!(refused(&nested(10)), Refusal::Exceeds { limit: "nesting", .. }));
         let crowd = component(&format!("(component {})", "(core module)".repeat(65)));
-        assert_eq!(refused(&crowd), Refusal::Exceeds { what: "core modules", count: 65, limit: "modules", allowed: 64 });
+        assert_eq!(
+            refused(&crowd),
+            Refusal::Exceeds { what: "core modules", count: 65, limit: "modules", allowed: 64 }
+        );
         let small = RuntimeLimits { file_mib: 0, ..RuntimeLimits::default() };
         assert!(matches!(scan(&nested(1), &small), Err(Refusal::TooLarge { limit_mib: 0, .. })));
     }
@@ -306,8 +327,13 @@ mod tests {
 
     #[test]
     fn names_of_imports_and_exports_are_found() {
-        let bytes = component(r#"(component (import "wasi:io/error@0.2.0" (instance $i)) (export "archipel:x/y@1.0.0" (instance $i)))"#);
+        let bytes = component(
+            r#"(component (import "wasi:io/error@0.2.0" (instance $i)) (export "archipel:x/y@1.0.0" (instance $i)))"#,
+        );
         let found = scan(&bytes, &RuntimeLimits::default()).unwrap();
-        assert_eq!((found.imports, found.exports), (vec!["wasi:io/error@0.2.0".into()], vec!["archipel:x/y@1.0.0".into()]));
+        assert_eq!(
+            (found.imports, found.exports),
+            (vec!["wasi:io/error@0.2.0".into()], vec!["archipel:x/y@1.0.0".into()])
+        );
     }
 }

@@ -103,7 +103,8 @@ pub(crate) fn wants(config: &RuntimeConfig) -> Vec<Want> {
             config: cloud.mapper_config.clone(),
             concurrency: aaa,
         });
-        let mut plugins: BTreeMap<&str, Vec<&'static str>> = BTreeMap::from([(cloud.driver.as_str(), Vec::new())]);
+        let mut plugins: BTreeMap<&str, Vec<&'static str>> =
+            BTreeMap::from([(cloud.driver.as_str(), Vec::new())]);
         for (interface, plugin) in &cloud.interfaces {
             plugins.entry(plugin).or_default().push(cloud_interface(*interface));
         }
@@ -122,7 +123,12 @@ pub(crate) fn wants(config: &RuntimeConfig) -> Vec<Want> {
 }
 
 /// Puts a generation together.
-pub(crate) fn generation(number: u64, site: &SiteId, config: &RuntimeConfig, admitted: &Admitted) -> Generation {
+pub(crate) fn generation(
+    number: u64,
+    site: &SiteId,
+    config: &RuntimeConfig,
+    admitted: &Admitted,
+) -> Generation {
     let parts = Parts { admitted };
     let mut aaa_away = BTreeSet::new();
     let identity = config.identity.iter().map(|binding| parts.identity(binding, &mut aaa_away)).collect();
@@ -144,13 +150,22 @@ pub(crate) fn generation(number: u64, site: &SiteId, config: &RuntimeConfig, adm
         })
         .collect();
     if config.authorization.is_empty() {
-        aaa_away.insert("authorization: the chain is empty; add [[authorization]] to the site file".to_owned());
+        aaa_away
+            .insert("authorization: the chain is empty; add [[authorization]] to the site file".to_owned());
     }
     if config.identity.is_empty() {
         aaa_away.insert("identity: nobody can log in; add [[identity]] to the site file".to_owned());
     }
-    let clouds = config.cloud.iter().map(|cloud| (cloud.name.clone(), Arc::new(parts.cloud(cloud)))).collect();
-    Generation { number, site: site.clone(), identity, authorization, clouds, aaa_away: aaa_away.into_iter().collect() }
+    let clouds =
+        config.cloud.iter().map(|cloud| (cloud.name.clone(), Arc::new(parts.cloud(cloud)))).collect();
+    Generation {
+        number,
+        site: site.clone(),
+        identity,
+        authorization,
+        clouds,
+        aaa_away: aaa_away.into_iter().collect(),
+    }
 }
 
 struct Parts<'a> {
@@ -166,14 +181,21 @@ impl Parts<'_> {
         }
     }
 
-    fn note(&self, found: &Result<Arc<Binding>, Away>, plugin: &str, place: &str, aaa_away: &mut BTreeSet<String>) {
+    fn note(
+        &self,
+        found: &Result<Arc<Binding>, Away>,
+        plugin: &str,
+        place: &str,
+        aaa_away: &mut BTreeSet<String>,
+    ) {
         match found {
             Err(away) => {
                 aaa_away.insert(format!("{place}: plugin {plugin}: {}", away.reason()));
             }
             Ok(binding) => {
                 if let Some(quarantine) = binding.plugin.supervisor.quarantine(std::time::Instant::now()) {
-                    aaa_away.insert(format!("{place}: plugin {plugin} is quarantined: {}", quarantine.reason));
+                    aaa_away
+                        .insert(format!("{place}: plugin {plugin} is quarantined: {}", quarantine.reason));
                 }
             }
         }
@@ -201,16 +223,21 @@ impl Parts<'_> {
             self.note(&found, plugin, &place, aaa_away);
             found
         };
-        let (reads, judges) = (config.identity_plugin().unwrap_or_default(), config.authentication_plugin().unwrap_or_default());
+        let (reads, judges) = (
+            config.identity_plugin().unwrap_or_default(),
+            config.authentication_plugin().unwrap_or_default(),
+        );
         let identity = find(reads);
         let authentication = find(judges);
-        let generator: Option<Arc<dyn TokenGenerator>> = config.generator_plugin().and_then(|plugin| match find(plugin) {
-            // A plugin that does the rest need not make tokens too.
-            Ok(binding) if binding.plugin.exports.token_generator.is_none() => None,
-            Ok(binding) => Some(Arc::new(Component(binding)) as Arc<dyn TokenGenerator>),
-            Err(away) => Some(Arc::new(away)),
-        });
-        let names = [reads, judges, config.generator_plugin().unwrap_or_default()].map(|plugin| identity_binding(config, plugin));
+        let generator: Option<Arc<dyn TokenGenerator>> =
+            config.generator_plugin().and_then(|plugin| match find(plugin) {
+                // A plugin that does the rest need not make tokens too.
+                Ok(binding) if binding.plugin.exports.token_generator.is_none() => None,
+                Ok(binding) => Some(Arc::new(Component(binding)) as Arc<dyn TokenGenerator>),
+                Err(away) => Some(Arc::new(away)),
+            });
+        let names = [reads, judges, config.generator_plugin().unwrap_or_default()]
+            .map(|plugin| identity_binding(config, plugin));
         IdentityBinding {
             name: config.name.clone(),
             issuers: config.issuers.clone(),

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use archipel_model::plugin_admin::{PluginAdmin, PluginState, PluginStatus};
 use archipel_model::site::{Generation, Site};
 use archipel_model::{Error, SiteId, Timestamp};
-use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
@@ -63,7 +63,8 @@ impl Published {
         let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for want in site::wants(config) {
             let words: Vec<&str> = want.needs.iter().filter_map(|need| short(need)).collect();
-            let place = if words.is_empty() { want.place } else { format!("{} ({})", want.place, words.join(", ")) };
+            let place =
+                if words.is_empty() { want.place } else { format!("{} ({})", want.place, words.join(", ")) };
             places.entry(want.plugin).or_default().push(place);
         }
         let mut records: BTreeMap<String, Record> = catalogue
@@ -89,7 +90,12 @@ fn granted(config: &RuntimeConfig, name: &str) -> Value {
 }
 
 impl Record {
-    fn new(name: &str, entry: &Entry, places: &mut BTreeMap<String, Vec<String>>, config: &RuntimeConfig) -> Self {
+    fn new(
+        name: &str,
+        entry: &Entry,
+        places: &mut BTreeMap<String, Vec<String>>,
+        config: &RuntimeConfig,
+    ) -> Self {
         let (ready, problem, digest) = match &entry.candidate {
             Candidate::Dropped => (None, None, None),
             Candidate::Refused { refusal, digest } => (None, Some(refusal.to_string()), digest.clone()),
@@ -97,7 +103,9 @@ impl Record {
         };
         let problem = entry.refused.as_ref().map(ToString::to_string).or(problem);
         let problem = match (&entry.serving, problem) {
-            (Some(serving), Some(problem)) => Some(format!("the newest file cannot serve, {} goes on: {problem}", serving.digest)),
+            (Some(serving), Some(problem)) => {
+                Some(format!("the newest file cannot serve, {} goes on: {problem}", serving.digest))
+            }
             (_, problem) => problem,
         };
         Self {
@@ -181,7 +189,10 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    pub(crate) async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Error> {
+    pub(crate) async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Error> {
         let gone = || Error::transient("the site is shutting down");
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_| gone())?;
@@ -189,7 +200,8 @@ impl Desk {
     }
 
     fn found(&self, name: &str) -> Result<PluginStatus, Error> {
-        self.get(name).ok_or_else(|| Error::not_found(format!("there is no plugin {name:?}; see the list of plugins")))
+        self.get(name)
+            .ok_or_else(|| Error::not_found(format!("there is no plugin {name:?}; see the list of plugins")))
     }
 }
 

@@ -174,7 +174,11 @@ mod tests {
     async fn a_panic_is_an_answer_on_either_thread() {
         let (runtime, threads) = plugin_threads();
         let pace = Pace::default();
-        let panics = || async { if current().name().is_some() { panic!("at once") } };
+        let panics = || async {
+            if current().name().is_some() {
+                panic!("at once")
+            }
+        };
         let lost = begin_here(&threads, &pace, panics()).await.unwrap_err();
         assert_eq!(lost.0, "at once");
         assert_eq!(run(&threads, panics()).await.unwrap_err().0, "at once");

@@ -69,7 +69,8 @@ impl WarmPool {
     /// Takes out what is too old; the caller drops it outside the lock.
     pub(crate) fn retire_old(&self) -> Vec<Warm> {
         let mut idle = self.lock();
-        let (old, young): (Vec<Warm>, Vec<Warm>) = idle.drain(..).partition(|warm| warm.born.elapsed() >= self.age);
+        let (old, young): (Vec<Warm>, Vec<Warm>) =
+            idle.drain(..).partition(|warm| warm.born.elapsed() >= self.age);
         *idle = young;
         old
     }

@@ -54,7 +54,8 @@ async fn what_does_not_validate_is_told_in_the_compilers_words() {
 
 async fn a_compiler_that_needs_too_much_is_stopped() {
     let plugin = authorization(0, ALLOW);
-    let site = started(&[("authz.wasm", &plugin)], &format!("{AUTHZ}[limits]\ncompile_memory_mib = 16\n")).await;
+    let site =
+        started(&[("authz.wasm", &plugin)], &format!("{AUTHZ}[limits]\ncompile_memory_mib = 16\n")).await;
     assert_eq!(site.status("authz").state, PluginState::Rejected);
     let site = started(&[("authz.wasm", &plugin)], &format!("{AUTHZ}[limits]\ncompile_wall_s = 0\n")).await;
     assert!(site.error("authz").contains("limits.compile_wall_s = 0"), "{}", site.error("authz"));

@@ -8,7 +8,9 @@ use archipel_model::ErrorKind;
 use archipel_model::plugin::{Decision, Reach};
 use archipel_model::plugin_admin::PluginState;
 use serde_json::json;
-use support::{ALLOW, AUTHORIZATION, AUTHZ, Started, authorization, component, counting_quota, manifest, user};
+use support::{
+    ALLOW, AUTHORIZATION, AUTHZ, Started, authorization, component, counting_quota, manifest, user,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_site_starts_without_its_plugin_and_says_so() {
@@ -28,14 +30,25 @@ async fn a_site_starts_without_its_plugin_and_says_so() {
 async fn bad_files_are_refused_each_with_its_reason_and_good_ones_serve() {
     let good = authorization(0, ALLOW);
     let module = wat::parse_str("(module)").unwrap();
-    let other_world = wat::parse_str(r#"(component (instance $i) (export "wasi:cli/run@0.2.6" (instance $i)))"#).unwrap();
-    let typo = wat::parse_str(r#"(component (instance $i) (export "archipel:aaa/authorisation@0.1.0" (instance $i)))"#).unwrap();
-    let old = component("authorization-plugin", &core(), &json!({
-        "name": "old", "version": "1.0.0", "sdk": "none", "wit": "0.9.0", "interfaces": [AUTHORIZATION],
-    }));
+    let other_world =
+        wat::parse_str(r#"(component (instance $i) (export "wasi:cli/run@0.2.6" (instance $i)))"#).unwrap();
+    let typo = wat::parse_str(
+        r#"(component (instance $i) (export "archipel:aaa/authorisation@0.1.0" (instance $i)))"#,
+    )
+    .unwrap();
+    let old = component(
+        "authorization-plugin",
+        &core(),
+        &json!({
+            "name": "old", "version": "1.0.0", "sdk": "none", "wit": "0.9.0", "interfaces": [AUTHORIZATION],
+        }),
+    );
     let lies = component("authorization-plugin", &core(), &manifest(&["archipel:aaa/authentication@0.1.0"]));
     let empty_interface = support::with_section(
-        wat::parse_str(r#"(component (instance $i) (export "archipel:aaa/authorization@0.1.0" (instance $i)))"#).unwrap(),
+        wat::parse_str(
+            r#"(component (instance $i) (export "archipel:aaa/authorization@0.1.0" (instance $i)))"#,
+        )
+        .unwrap(),
         "archipel:manifest",
         manifest(&[AUTHORIZATION]).to_string().as_bytes(),
     );
@@ -114,11 +127,15 @@ async fn a_file_that_is_still_being_written_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_granted_is_refused_with_the_lines_that_would_grant_it() {
-    let asks = component("authorization-plugin", &core(), &json!({
-        "name": "test", "version": "1.0.0", "sdk": "none", "wit": "0.1.0", "interfaces": [AUTHORIZATION],
-        "capabilities": {"hosts": [{"config": "/url", "reason": "asks"}], "storage": {"bytes": 1024, "reason": "keeps"}},
-        "config_schema": {"type": "object", "properties": {"url": {"type": "string"}}, "required": ["url"], "additionalProperties": false},
-    }));
+    let asks = component(
+        "authorization-plugin",
+        &core(),
+        &json!({
+            "name": "test", "version": "1.0.0", "sdk": "none", "wit": "0.1.0", "interfaces": [AUTHORIZATION],
+            "capabilities": {"hosts": [{"config": "/url", "reason": "asks"}], "storage": {"bytes": 1024, "reason": "keeps"}},
+            "config_schema": {"type": "object", "properties": {"url": {"type": "string"}}, "required": ["url"], "additionalProperties": false},
+        }),
+    );
     let config = "[[authorization]]\nplugin = \"authz\"\nconfig = { url = \"https://opa.test:8181/v1\" }\n";
     let site = Started::new(&[("authz.wasm", &asks)], config).await;
     let error = site.error("authz");
@@ -127,7 +144,8 @@ async fn what_is_not_granted_is_refused_with_the_lines_that_would_grant_it() {
         "{error}"
     );
 
-    let granted = format!("{config}[grants.authz]\nhosts = [\"https://opa.test:8181\"]\nstorage = \"1 KiB\"\n");
+    let granted =
+        format!("{config}[grants.authz]\nhosts = [\"https://opa.test:8181\"]\nstorage = \"1 KiB\"\n");
     site.runtime.reconfigure(toml::from_str(&granted).unwrap()).await.unwrap();
     assert_eq!(site.status("authz").state, PluginState::Live);
 

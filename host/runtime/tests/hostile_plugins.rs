@@ -30,12 +30,16 @@ async fn a_loop_ends_at_its_deadline() {
 async fn loops_of_one_plugin_do_not_stop_another() {
     let config = "[[authorization]]\nplugin = \"loops\"\n[[authorization]]\nplugin = \"good\"\n[limits]\nstrikes = 1000\n";
     let looping = authorization(0, "(loop $l (br $l)) unreachable");
-    let site = Started::new(&[("loops.wasm", &looping), ("good.wasm", &authorization(0, ALLOW))], config).await;
+    let site =
+        Started::new(&[("loops.wasm", &looping), ("good.wasm", &authorization(0, ALLOW))], config).await;
     let generation = site.runtime.site().current();
     let loops = (0..16).map(|_| {
         let generation = std::sync::Arc::clone(&generation);
         tokio::spawn(async move {
-            generation.authorization[0].plugin.is_authorized(&support::user(), &support::resource(), &support::context()).await
+            generation.authorization[0]
+                .plugin
+                .is_authorized(&support::user(), &support::resource(), &support::context())
+                .await
         })
     });
     let loops: Vec<_> = loops.collect();
@@ -147,7 +151,10 @@ async fn a_driver_that_trapped_starts_afresh_and_may_have_acted() {
 async fn a_cloud_without_its_plugins_answers_that_they_are_away() {
     let site = Started::new(&[], CLOUD).await;
     let error = calls(&site).await.unwrap_err();
-    assert_eq!((error.kind, error.code.as_deref(), error.applied), (ErrorKind::Transient, Some("plugin-away"), Applied::No));
+    assert_eq!(
+        (error.kind, error.code.as_deref(), error.applied),
+        (ErrorKind::Transient, Some("plugin-away"), Applied::No)
+    );
     let generation = site.runtime.site().current();
     assert!(generation.cloud("c").unwrap().away.as_ref().unwrap().contains("there is no file driver.wasm"));
     assert_eq!(generation.cloud("c").unwrap().drivers.len(), 4);

@@ -25,7 +25,9 @@ async fn a_call_in_flight_ends_on_the_version_it_began_with() {
     let site = Started::new(&[("authz.wasm", &authorization(0, SLOW))], &config).await;
     let old = site.runtime.site().current();
     let held = Arc::clone(&old);
-    let call = tokio::spawn(async move { held.authorization[0].plugin.is_authorized(&user(), &resource(), &context()).await });
+    let call = tokio::spawn(async move {
+        held.authorization[0].plugin.is_authorized(&user(), &resource(), &context()).await
+    });
     tokio::task::yield_now().await;
 
     site.drop_file("authz.wasm", &authorization(2, ALLOW));
@@ -33,7 +35,11 @@ async fn a_call_in_flight_ends_on_the_version_it_began_with() {
     assert_eq!(reach(site.authorize().await.unwrap()), Reach::Any);
     assert_eq!(reach(call.await.unwrap().unwrap()), Reach::Own);
     let again = old.authorization[0].plugin.is_authorized(&user(), &resource(), &context()).await;
-    assert_eq!(reach(again.unwrap()), Reach::Own, "a generation keeps its version as long as someone holds it");
+    assert_eq!(
+        reach(again.unwrap()),
+        Reach::Own,
+        "a generation keeps its version as long as someone holds it"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,7 +91,8 @@ async fn machine_code_is_kept_and_a_damaged_entry_is_made_again() {
     assert_eq!(site.status("authz").start, "fresh, compiled now");
     let cache = site.folder.path().join("aot");
     let started_again = async || {
-        let mut options = archipel_runtime::RuntimeOptions::new(site.folder.path().join("plugins"), &cache, [9; 32]);
+        let mut options =
+            archipel_runtime::RuntimeOptions::new(site.folder.path().join("plugins"), &cache, [9; 32]);
         options.watch = false;
         let config = toml::from_str(AUTHZ).unwrap();
         let runtime = archipel_runtime::Runtime::start(config, support::services(), options).await.unwrap();

@@ -1,6 +1,8 @@
 //! The examples in the real runtime, as their author would test them. `cargo xtask plugins` and a built host are needed;
 //! `cargo xtask test` makes sure of both.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it must be")]
+
 use std::path::PathBuf;
 
 use archipel_testkit::{Archipel, Site};

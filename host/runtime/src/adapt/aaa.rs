@@ -2,8 +2,8 @@
 
 use archipel_bindings::latest::exports::archipel::aaa::token_generator as wit;
 use archipel_model::plugin::{
-    Authentication, Authorization, Context, Credential, Decision, FederationIdentity, Field, LoginOutcome, Resource,
-    TokenGenerator, Verdict,
+    Authentication, Authorization, Context, Credential, Decision, FederationIdentity, Field, LoginOutcome,
+    Resource, TokenGenerator, Verdict,
 };
 use archipel_model::{Error, FederationUser, SecretBytes};
 use async_trait::async_trait;
@@ -56,7 +56,9 @@ impl TokenGenerator for Component {
         self.0
             .aaa("token-generator.credential-fields", "", |call| {
                 Box::pin(async move {
-                    let Some(indices) = &call.exports.token_generator else { return Ok(absent("token-generator")) };
+                    let Some(indices) = &call.exports.token_generator else {
+                        return Ok(absent("token-generator"));
+                    };
                     let guest = indices.load(&mut *call.store, call.instance)?;
                     Ok(convert::fields(guest.call_credential_fields(&mut *call.store).await?))
                 })
@@ -74,7 +76,9 @@ impl TokenGenerator for Component {
                         Ok(filled) => filled,
                         Err(error) => return Ok(Err(error)),
                     };
-                    let Some(indices) = &call.exports.token_generator else { return Ok(absent("token-generator")) };
+                    let Some(indices) = &call.exports.token_generator else {
+                        return Ok(absent("token-generator"));
+                    };
                     let guest = indices.load(&mut *call.store, call.instance)?;
                     let answer = guest.call_create_token(&mut *call.store, &filled, &context).await?;
                     Ok(answer.map_err(convert::error).and_then(|answer| outcome(&mut call, answer)))
@@ -83,7 +87,12 @@ impl TokenGenerator for Component {
             .await
     }
 
-    async fn continue_token(&self, state: String, typed: Vec<Credential>, context: &Context) -> Result<LoginOutcome, Error> {
+    async fn continue_token(
+        &self,
+        state: String,
+        typed: Vec<Credential>,
+        context: &Context,
+    ) -> Result<LoginOutcome, Error> {
         let context = convert::context_to_wit(context);
         let request_id = context.request_id.clone();
         self.0
@@ -93,9 +102,12 @@ impl TokenGenerator for Component {
                         Ok(filled) => filled,
                         Err(error) => return Ok(Err(error)),
                     };
-                    let Some(indices) = &call.exports.token_generator else { return Ok(absent("token-generator")) };
+                    let Some(indices) = &call.exports.token_generator else {
+                        return Ok(absent("token-generator"));
+                    };
                     let guest = indices.load(&mut *call.store, call.instance)?;
-                    let answer = guest.call_continue_token(&mut *call.store, &state, &filled, &context).await?;
+                    let answer =
+                        guest.call_continue_token(&mut *call.store, &state, &filled, &context).await?;
                     Ok(answer.map_err(convert::error).and_then(|answer| outcome(&mut call, answer)))
                 })
             })
@@ -110,7 +122,9 @@ impl FederationIdentity for Component {
         self.0
             .aaa("federation-identity.get-federation-user", "", move |call| {
                 Box::pin(async move {
-                    let Some(indices) = &call.exports.federation_identity else { return Ok(absent("federation-identity")) };
+                    let Some(indices) = &call.exports.federation_identity else {
+                        return Ok(absent("federation-identity"));
+                    };
                     let guest = indices.load(&mut *call.store, call.instance)?;
                     let token = match call.store.data_mut().lend_secret("session", token) {
                         Ok(handle) => handle,
@@ -126,13 +140,21 @@ impl FederationIdentity for Component {
 
 #[async_trait]
 impl Authentication for Component {
-    async fn is_authentic(&self, user: &FederationUser, token: &SecretBytes, context: &Context) -> Result<Verdict, Error> {
-        let (user, token, context) = (convert::user_to_wit(user), token.clone(), convert::context_to_wit(context));
+    async fn is_authentic(
+        &self,
+        user: &FederationUser,
+        token: &SecretBytes,
+        context: &Context,
+    ) -> Result<Verdict, Error> {
+        let (user, token, context) =
+            (convert::user_to_wit(user), token.clone(), convert::context_to_wit(context));
         let request_id = context.request_id.clone();
         self.0
             .aaa("authentication.is-authentic", &request_id, move |call| {
                 Box::pin(async move {
-                    let Some(indices) = &call.exports.authentication else { return Ok(absent("authentication")) };
+                    let Some(indices) = &call.exports.authentication else {
+                        return Ok(absent("authentication"));
+                    };
                     let guest = indices.load(&mut *call.store, call.instance)?;
                     let token = match call.store.data_mut().lend_secret("session", token) {
                         Ok(handle) => handle,
@@ -148,23 +170,36 @@ impl Authentication for Component {
 
 #[async_trait]
 impl Authorization for Component {
-    async fn is_authorized(&self, user: &FederationUser, resource: &Resource, context: &Context) -> Result<Decision, Error> {
+    async fn is_authorized(
+        &self,
+        user: &FederationUser,
+        resource: &Resource,
+        context: &Context,
+    ) -> Result<Decision, Error> {
         let (user, resource) = (convert::user_to_wit(user), convert::resource_to_wit(resource));
         let context = convert::context_to_wit(context);
         let request_id = context.request_id.clone();
         self.0
             .aaa("authorization.is-authorized", &request_id, move |call| {
                 Box::pin(async move {
-                    let Some(indices) = &call.exports.authorization else { return Ok(absent("authorization")) };
+                    let Some(indices) = &call.exports.authorization else {
+                        return Ok(absent("authorization"));
+                    };
                     let guest = indices.load(&mut *call.store, call.instance)?;
-                    let answer = guest.call_is_authorized(&mut *call.store, &user, &resource, &context).await?;
+                    let answer =
+                        guest.call_is_authorized(&mut *call.store, &user, &resource, &context).await?;
                     Ok(answer.map_err(convert::error).and_then(convert::decision))
                 })
             })
             .await
     }
 
-    async fn are_authorized(&self, user: &FederationUser, resources: &[Resource], context: &Context) -> Result<Vec<Decision>, Error> {
+    async fn are_authorized(
+        &self,
+        user: &FederationUser,
+        resources: &[Resource],
+        context: &Context,
+    ) -> Result<Vec<Decision>, Error> {
         let asked = resources.len();
         let resources: Vec<_> = resources.iter().map(convert::resource_to_wit).collect();
         let (user, context) = (convert::user_to_wit(user), convert::context_to_wit(context));
@@ -172,13 +207,18 @@ impl Authorization for Component {
         self.0
             .aaa("authorization.are-authorized", &request_id, move |call| {
                 Box::pin(async move {
-                    let Some(indices) = &call.exports.authorization else { return Ok(absent("authorization")) };
+                    let Some(indices) = &call.exports.authorization else {
+                        return Ok(absent("authorization"));
+                    };
                     let guest = indices.load(&mut *call.store, call.instance)?;
-                    let answer = guest.call_are_authorized(&mut *call.store, &user, &resources, &context).await?;
+                    let answer =
+                        guest.call_are_authorized(&mut *call.store, &user, &resources, &context).await?;
                     Ok(answer.map_err(convert::error).and_then(|decisions| {
                         if decisions.len() != asked {
                             let answered = decisions.len();
-                            return Err(convert::unusable(format!("{answered} decisions for {asked} questions")));
+                            return Err(convert::unusable(format!(
+                                "{answered} decisions for {asked} questions"
+                            )));
                         }
                         convert::list("decisions", decisions, QUESTIONS, convert::decision)
                     }))

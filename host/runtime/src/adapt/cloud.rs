@@ -18,7 +18,9 @@ macro_rules! ask {
             .0
             .driver(concat!(stringify!($interface), ".", $function), None, move |call| {
                 Box::pin(async move {
-                    let Some(indices) = &call.exports.$interface else { return Ok(absent(stringify!($interface))) };
+                    let Some(indices) = &call.exports.$interface else {
+                        return Ok(absent(stringify!($interface)));
+                    };
                     let $guest = indices.load(&mut *call.store, call.instance)?;
                     let $lent = match call.store.data_mut().lend_token(token) {
                         Ok(handle) => handle,
@@ -42,8 +44,14 @@ impl Component {
 impl NetworkLister for Component {
     async fn get_all_networks(&self, token: &LocalToken) -> Result<Vec<CloudNetwork>, Error> {
         let most = self.most();
-        ask!(self, network, "get-all-networks", token, |guest, store, lent| guest.call_get_all_networks(store, lent),
-            move |items| convert::networks(items, most))
+        ask!(
+            self,
+            network,
+            "get-all-networks",
+            token,
+            |guest, store, lent| guest.call_get_all_networks(store, lent),
+            move |items| convert::networks(items, most)
+        )
     }
 }
 
@@ -51,8 +59,14 @@ impl NetworkLister for Component {
 impl QuotaDriver for Component {
     async fn get_user_quota(&self, token: &LocalToken) -> Result<Vec<QuotaEntry>, Error> {
         let most = self.most();
-        ask!(self, quota, "get-user-quota", token, |guest, store, lent| guest.call_get_user_quota(store, lent),
-            move |items| convert::quota(items, most))
+        ask!(
+            self,
+            quota,
+            "get-user-quota",
+            token,
+            |guest, store, lent| guest.call_get_user_quota(store, lent),
+            move |items| convert::quota(items, most)
+        )
     }
 }
 
@@ -60,13 +74,26 @@ impl QuotaDriver for Component {
 impl SpecDriver for Component {
     async fn get_all_specs(&self, token: &LocalToken) -> Result<Vec<SpecEntry>, Error> {
         let most = self.most();
-        ask!(self, spec, "get-all-specs", token, |guest, store, lent| guest.call_get_all_specs(store, lent),
-            move |items| convert::specs(items, most))
+        ask!(
+            self,
+            spec,
+            "get-all-specs",
+            token,
+            |guest, store, lent| guest.call_get_all_specs(store, lent),
+            move |items| convert::specs(items, most)
+        )
     }
 
     async fn get_spec(&self, id: &str, token: &LocalToken) -> Result<SpecEntry, Error> {
         let id = id.to_owned();
-        ask!(self, spec, "get-spec", token, |guest, store, lent| guest.call_get_spec(store, &id, lent), convert::spec)
+        ask!(
+            self,
+            spec,
+            "get-spec",
+            token,
+            |guest, store, lent| guest.call_get_spec(store, &id, lent),
+            convert::spec
+        )
     }
 }
 
@@ -74,12 +101,25 @@ impl SpecDriver for Component {
 impl ImageDriver for Component {
     async fn get_all_images(&self, token: &LocalToken) -> Result<Vec<ImageEntry>, Error> {
         let most = self.most();
-        ask!(self, image, "get-all-images", token, |guest, store, lent| guest.call_get_all_images(store, lent),
-            move |items| convert::images(items, most))
+        ask!(
+            self,
+            image,
+            "get-all-images",
+            token,
+            |guest, store, lent| guest.call_get_all_images(store, lent),
+            move |items| convert::images(items, most)
+        )
     }
 
     async fn get_image(&self, id: &str, token: &LocalToken) -> Result<ImageEntry, Error> {
         let id = id.to_owned();
-        ask!(self, image, "get-image", token, |guest, store, lent| guest.call_get_image(store, &id, lent), convert::image)
+        ask!(
+            self,
+            image,
+            "get-image",
+            token,
+            |guest, store, lent| guest.call_get_image(store, &id, lent),
+            convert::image
+        )
     }
 }

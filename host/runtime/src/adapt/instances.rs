@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use archipel_model::plugin::{CreateContext, Created, DriverDescriptor, InstanceDriver, Observed, OrderRef, Tagged, TaggedPage};
+use archipel_model::plugin::{
+    CreateContext, Created, DriverDescriptor, InstanceDriver, Observed, OrderRef, Tagged, TaggedPage,
+};
 use archipel_model::{Error, LocalToken};
 use async_trait::async_trait;
 
@@ -19,7 +21,9 @@ macro_rules! drive {
             .binding
             .driver(concat!(stringify!($interface), ".", $function), $order, move |call| {
                 Box::pin(async move {
-                    let Some(indices) = &call.exports.$interface else { return Ok(absent(stringify!($interface))) };
+                    let Some(indices) = &call.exports.$interface else {
+                        return Ok(absent(stringify!($interface)));
+                    };
                     let $guest = indices.load(&mut *call.store, call.instance)?;
                     let $lent = match call.store.data_mut().lend_token(token) {
                         Ok(handle) => handle,

@@ -21,7 +21,9 @@ impl Mapper for Component {
         self.0
             .aaa("federation-to-local-mapper.map-user", &request_id, move |call| {
                 Box::pin(async move {
-                    let Some(indices) = &call.exports.mapper else { return Ok(absent("federation-to-local-mapper")) };
+                    let Some(indices) = &call.exports.mapper else {
+                        return Ok(absent("federation-to-local-mapper"));
+                    };
                     let guest = indices.load(&mut *call.store, call.instance)?;
                     let answer = guest.call_map_user(&mut *call.store, &user, &cloud, &context).await?;
                     Ok(answer.map_err(convert::error).and_then(|account| {
@@ -48,17 +50,22 @@ impl Mapper for Component {
         self.0
             .aaa("federation-to-local-mapper.get-token", &request_id, move |call| {
                 Box::pin(async move {
-                    let Some(indices) = &call.exports.mapper else { return Ok(absent("federation-to-local-mapper")) };
-                    let guest = indices.load(&mut *call.store, call.instance)?;
-                    let session = match session.map(|token| call.store.data_mut().lend_session(token)).transpose() {
-                        Ok(session) => session,
-                        Err(error) => return Ok(Err(error)),
+                    let Some(indices) = &call.exports.mapper else {
+                        return Ok(absent("federation-to-local-mapper"));
                     };
-                    let answer = guest.call_get_token(&mut *call.store, &account, &cloud, &context, session).await?;
+                    let guest = indices.load(&mut *call.store, call.instance)?;
+                    let session =
+                        match session.map(|token| call.store.data_mut().lend_session(token)).transpose() {
+                            Ok(session) => session,
+                            Err(error) => return Ok(Err(error)),
+                        };
+                    let answer =
+                        guest.call_get_token(&mut *call.store, &account, &cloud, &context, session).await?;
                     Ok(answer.map_err(convert::error).and_then(|handle| {
                         let mut token = call.store.data_mut().take_token(handle)?;
                         token.account = convert::exact("a token's account", token.account, ACCOUNT)?;
-                        token.attributes = convert::bounded("a token's attributes", token.attributes, ATTRIBUTES)?;
+                        token.attributes =
+                            convert::bounded("a token's attributes", token.attributes, ATTRIBUTES)?;
                         Ok(token)
                     }))
                 })

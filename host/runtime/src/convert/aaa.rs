@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use archipel_bindings::latest::archipel::aaa::types as wit;
 use archipel_bindings::latest::exports::archipel::aaa::{authentication, authorization, token_generator};
-use archipel_model::plugin::{Challenge, Context, Decision, Field, Obligation, Reach, Resource, Usage, Verdict};
+use archipel_model::plugin::{
+    Challenge, Context, Decision, Field, Obligation, Reach, Resource, Usage, Verdict,
+};
 use archipel_model::{Error, FederationUser, Owner, SiteId, Timestamp};
 
 use super::{SHORT, exact, list, message, unusable};
@@ -85,7 +87,12 @@ fn owner_to_wit(owner: &Owner) -> wit::Owner {
 }
 
 fn usage_to_wit(usage: Usage) -> wit::Usage {
-    wit::Usage { instances: usage.instances, vcpu: usage.vcpu, ram_mib: usage.ram_mib, disk_gib: usage.disk_gib }
+    wit::Usage {
+        instances: usage.instances,
+        vcpu: usage.vcpu,
+        ram_mib: usage.ram_mib,
+        disk_gib: usage.disk_gib,
+    }
 }
 
 /// A resource, for a plugin.
@@ -134,7 +141,9 @@ pub(crate) fn verdict(verdict: authentication::Verdict) -> Verdict {
         authentication::Verdict::Authentic(validity) => {
             Verdict::Authentic { until: validity.map(|validity| instant(validity.until)) }
         }
-        authentication::Verdict::NotAuthentic(reason) => Verdict::NotAuthentic { reason: message(&reason, SHORT) },
+        authentication::Verdict::NotAuthentic(reason) => {
+            Verdict::NotAuthentic { reason: message(&reason, SHORT) }
+        }
     }
 }
 
@@ -159,8 +168,9 @@ pub(crate) fn decision(decision: authorization::Decision) -> Result<Decision, Er
             obligations: obligations(allow.obligations)?,
             valid_for: allow.valid_for_ms.map(|ms| Duration::from_millis(u64::from(ms))),
         },
-        authorization::Decision::Deny(deny) => {
-            Decision::Deny { reason: message(&deny.reason, SHORT), obligations: obligations(deny.obligations)? }
-        }
+        authorization::Decision::Deny(deny) => Decision::Deny {
+            reason: message(&deny.reason, SHORT),
+            obligations: obligations(deny.obligations)?,
+        },
     })
 }

@@ -8,8 +8,8 @@ use archipel_bindings::latest::exports::archipel::cloud::{image, network, quota,
 use archipel_model::Error;
 use archipel_model::order::{Allocation, Status};
 use archipel_model::plugin::{
-    CloudNetwork, CreateContext, Created, Dependency, ImageEntry, InstanceView, Observed, OrderRef, QuotaEntry, SpecEntry,
-    Tagged, TaggedPage,
+    CloudNetwork, CreateContext, Created, Dependency, ImageEntry, InstanceView, Observed, OrderRef,
+    QuotaEntry, SpecEntry, Tagged, TaggedPage,
 };
 
 use super::{SHORT, bounded, exact, instant, list, message};
@@ -54,7 +54,10 @@ pub(crate) fn create_to_wit(context: &CreateContext, deadline: Duration) -> wit:
 
 /// What a create made.
 pub(crate) fn created(created: wit::Created) -> Result<Created, Error> {
-    Ok(Created { id: instance_id(created.id)?, driver_state: bounded("driver-state", created.driver_state, DRIVER_STATE)? })
+    Ok(Created {
+        id: instance_id(created.id)?,
+        driver_state: bounded("driver-state", created.driver_state, DRIVER_STATE)?,
+    })
 }
 
 fn instance_id(id: String) -> Result<String, Error> {
@@ -88,7 +91,9 @@ fn instance(instance: wit::Instance) -> Result<InstanceView, Error> {
             ram_mib: instance.allocation.ram_mib,
             disk_gib: instance.allocation.disk_gib,
         },
-        addresses: list("addresses", instance.addresses, ADDRESSES, |address| exact("an address", address, SHORT))?,
+        addresses: list("addresses", instance.addresses, ADDRESSES, |address| {
+            exact("an address", address, SHORT)
+        })?,
         poll_after: instance.poll_after_ms.map(|ms| Duration::from_millis(u64::from(ms))),
     })
 }
@@ -138,7 +143,11 @@ pub(crate) fn networks(items: Vec<network::CloudNetwork>, most: usize) -> Result
 /// A quota.
 pub(crate) fn quota(items: Vec<quota::Entry>, most: usize) -> Result<Vec<QuotaEntry>, Error> {
     list("quota", items, most, |item| {
-        Ok(QuotaEntry { name: exact("a quota's name", item.name, SHORT)?, total: item.total, used: item.used })
+        Ok(QuotaEntry {
+            name: exact("a quota's name", item.name, SHORT)?,
+            total: item.total,
+            used: item.used,
+        })
     })
 }
 

@@ -43,7 +43,12 @@ pub(crate) fn bounded(field: &str, text: String, most: usize) -> Result<String, 
 }
 
 /// A list of at most `most` items, each converted.
-pub(crate) fn list<T, U>(field: &str, items: Vec<T>, most: usize, each: impl FnMut(T) -> Result<U, Error>) -> Result<Vec<U>, Error> {
+pub(crate) fn list<T, U>(
+    field: &str,
+    items: Vec<T>,
+    most: usize,
+    each: impl FnMut(T) -> Result<U, Error>,
+) -> Result<Vec<U>, Error> {
     if items.len() > most {
         return Err(unusable(format!("{field} has {} items, more than {most}", items.len())));
     }
@@ -53,7 +58,9 @@ pub(crate) fn list<T, U>(field: &str, items: Vec<T>, most: usize, each: impl FnM
 /// An answer that cannot be used.
 pub(crate) fn unusable(what: impl Into<String>) -> Error {
     let what = what.into();
-    Error::permanent(format!("the plugin's answer cannot be used: {what}")).code("plugin-answer").applied(Applied::Unknown)
+    Error::permanent(format!("the plugin's answer cannot be used: {what}"))
+        .code("plugin-answer")
+        .applied(Applied::Unknown)
 }
 
 /// A plugin's typed error.

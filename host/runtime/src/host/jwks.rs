@@ -37,7 +37,7 @@ const LEEWAY_S: i64 = 30;
 /// Keys by binding and issuer.
 #[derive(Default)]
 pub(crate) struct Jwks {
-    issuers: Mutex<HashMap<(String, String), Arc<tokio::sync::Mutex<Cached>>>>,
+    issuers: Mutex<HashMap<(String, String), Slot>>,
 }
 
 /// One issuer; its lock is held while its keys are fetched, so that many callers share one fetch.

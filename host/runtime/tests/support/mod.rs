@@ -33,15 +33,34 @@ impl PluginStorage for Memory {
         };
         Ok(())
     }
-    async fn compare_and_swap(&self, binding: &str, key: &str, expected: Option<Vec<u8>>, new: Option<Vec<u8>>, quota: u64) -> Result<bool, Error> {
+    async fn compare_and_swap(
+        &self,
+        binding: &str,
+        key: &str,
+        expected: Option<Vec<u8>>,
+        new: Option<Vec<u8>>,
+        quota: u64,
+    ) -> Result<bool, Error> {
         if self.get(binding, key).await? != expected {
             return Ok(false);
         }
         self.set(binding, key, new, quota).await.map(|()| true)
     }
-    async fn list_keys(&self, binding: &str, prefix: &str, _: Option<&str>, _: usize) -> Result<(Vec<String>, Option<String>), Error> {
+    async fn list_keys(
+        &self,
+        binding: &str,
+        prefix: &str,
+        _: Option<&str>,
+        _: usize,
+    ) -> Result<(Vec<String>, Option<String>), Error> {
         let all = self.0.lock().unwrap();
-        Ok((all.keys().filter(|(of, key)| of == binding && key.starts_with(prefix)).map(|(_, key)| key.clone()).collect(), None))
+        Ok((
+            all.keys()
+                .filter(|(of, key)| of == binding && key.starts_with(prefix))
+                .map(|(_, key)| key.clone())
+                .collect(),
+            None,
+        ))
     }
     async fn flush(&self) -> Result<(), Error> {
         Ok(())
@@ -110,7 +129,13 @@ pub fn context() -> Context {
 }
 
 pub fn token() -> LocalToken {
-    LocalToken { account: "one".into(), secret: None, expires_at: None, attributes: "{}".into(), made_by: "test".into() }
+    LocalToken {
+        account: "one".into(),
+        secret: None,
+        expires_at: None,
+        attributes: "{}".into(),
+        made_by: "test".into(),
+    }
 }
 
 /// A component of `world`, from a core module as text, with a manifest.
@@ -119,8 +144,15 @@ pub fn component(world: &str, core: &str, manifest: &serde_json::Value) -> Vec<u
     let (package, _) = resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit")).unwrap();
     let world = resolve.select_world(&[package], Some(world)).unwrap();
     let mut module = wat::parse_str(core).unwrap();
-    wit_component::embed_component_metadata(&mut module, &resolve, world, wit_component::StringEncoding::UTF8).unwrap();
-    let bytes = wit_component::ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap();
+    wit_component::embed_component_metadata(
+        &mut module,
+        &resolve,
+        world,
+        wit_component::StringEncoding::UTF8,
+    )
+    .unwrap();
+    let bytes =
+        wit_component::ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap();
     with_section(bytes, "archipel:manifest", manifest.to_string().as_bytes())
 }
 
@@ -205,7 +237,11 @@ impl Started {
         Self::with(files, config, |_| {}).await
     }
 
-    pub async fn with(files: &[(&str, &[u8])], config: &str, change: impl FnOnce(&mut RuntimeOptions)) -> Self {
+    pub async fn with(
+        files: &[(&str, &[u8])],
+        config: &str,
+        change: impl FnOnce(&mut RuntimeOptions),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let plugins = folder.path().join("plugins");
         std::fs::create_dir(&plugins).unwrap();
@@ -227,7 +263,10 @@ impl Started {
     }
 
     pub fn status(&self, name: &str) -> PluginStatus {
-        self.runtime.admin().get(name).unwrap_or_else(|| panic!("no plugin {name}: {:?}", self.runtime.admin().list()))
+        self.runtime
+            .admin()
+            .get(name)
+            .unwrap_or_else(|| panic!("no plugin {name}: {:?}", self.runtime.admin().list()))
     }
 
     pub fn error(&self, name: &str) -> String {

@@ -24,6 +24,12 @@ fn a_right_file_is_right() {
 }
 
 #[test]
+fn the_sample_site_is_right() {
+    let sample = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/site/site.toml");
+    archipel(&["check-config", "--config", sample.to_str().unwrap()]).unwrap().with_code(0);
+}
+
+#[test]
 fn mistakes_are_told_all_at_once_with_line_and_nearest_key() {
     let ran = check(
         "[site]\nid = \"a.example.org\"\nlisen = \"127.0.0.1:1\"\n\n[[cloud]]\nname = \"c\"\ndriver = \"d\"\nmapper = \"m\"\nconcurency = 4\n\n[limits.api]\npage_max = \"many\"\n",

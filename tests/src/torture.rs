@@ -70,7 +70,8 @@ pub async fn run(torture: &Torture, mut progress: impl FnMut(&str)) -> Result<Ve
         "boot_ms": 150,
         "delete_ms": 80,
         "visibility_ms": 900,
-        "seed": torture.seed,
+        // TOML knows signed integers only.
+        "seed": torture.seed >> 1,
         "faults": [
             {"operation": "request", "mode": "answer-lost", "rate": 0.15},
             {"operation": "request", "mode": "transient", "rate": 0.05},

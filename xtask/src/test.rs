@@ -15,12 +15,15 @@ const ROUNDS: &str = "--rounds=20";
 pub(crate) fn run() -> Result<ExitCode> {
     let mut all = vec![
         Step::new("format", with(cargo()?, &["fmt", "--all", "--check"])),
-        Step::new("clippy", with(cargo()?, &["clippy", "--quiet", "--all-targets", "--", "-D", "warnings"])),
+        Step::new(
+            "clippy",
+            with(cargo()?, &["clippy", "--all-targets", "--keep-going", "--", "-D", "warnings"]),
+        ),
         Step::new("clippy-plugins", clippy_for_plugins()?),
     ];
     all.extend(builds()?);
     all.push(tests()?);
-    all.push(Step::new("doc-tests", with(cargo()?, &["test", "--quiet", "--doc", "--workspace"])));
+    all.push(Step::new("doc-tests", with(cargo()?, &["test", "--doc", "--workspace"])));
     all.push(
         Step::new("demo", demo::lab(&["demo", "--once"])?)
             .needs(&["plugins", "host"])
@@ -38,12 +41,12 @@ pub(crate) fn run() -> Result<ExitCode> {
 pub(crate) fn builds() -> Result<[Step; 2]> {
     let mut plugins = Command::new(std::env::current_exe()?);
     plugins.arg("plugins");
-    Ok([Step::new("plugins", plugins), Step::new("host", with(build_host()?, &["--quiet"]))])
+    Ok([Step::new("plugins", plugins), Step::new("host", build_host()?)])
 }
 
 fn clippy_for_plugins() -> Result<Command> {
     plugins::make_sure_of_target()?;
-    let mut command = with(cargo_for_plugins()?, &["clippy", "--quiet", "--target", plugins::TARGET]);
+    let mut command = with(cargo_for_plugins()?, &["clippy", "--target", plugins::TARGET]);
     for package in plugins::packages()? {
         command.args(["--package", &package]);
     }

@@ -22,8 +22,12 @@ pub(crate) fn run() -> Result<ExitCode> {
         Step::new("clippy-plugins", clippy_for_plugins()?),
     ];
     all.extend(builds()?);
-    all.push(tests()?);
-    all.push(Step::new("doc-tests", with(cargo()?, &["test", "--doc", "--workspace"])));
+    all.push(Step::new("tests", tests(cargo()?, &[])?).needs(&["plugins", "host"]).note(summary));
+    all.push(Step::new("doc-tests", with(cargo()?, &["test", "--doc"])));
+    // Apart, because the build-time dependencies of plugins would have wasmtime's macros, and so wasmtime, built again.
+    let guests = guests()?;
+    all.push(Step::new("tests-plugins", tests(cargo()?, &guests)?).note(summary));
+    all.push(Step::new("doc-tests-sdk", with(cargo()?, &["test", "--doc", "--package", "archipel-sdk"])));
     all.push(
         Step::new("demo", demo::lab(&["demo", "--once"])?)
             .needs(&["plugins", "host"])
@@ -53,21 +57,31 @@ fn clippy_for_plugins() -> Result<Command> {
     Ok(with(command, &["--", "-D", "warnings"]))
 }
 
-/// All tests of all packages, whole-system tests and the plugins' own (which run natively) among them.
-fn tests() -> Result<Step> {
+/// The tests of `packages` (none: the host's, the whole-system tests among them).
+fn tests(mut command: Command, packages: &[String]) -> Result<Command> {
     let has_nextest =
         cargo()?.args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success());
     let arguments: &[&str] = if has_nextest {
-        &["nextest", "run", "--workspace", "--no-fail-fast"]
+        &["nextest", "run", "--no-fail-fast"]
     } else {
-        &["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"]
+        &["test", "--no-fail-fast", "--lib", "--bins", "--tests"]
     };
-    Ok(Step::new("tests", with(cargo()?, arguments))
-        .needs(&["plugins", "host"])
-        .note(|text| last_line_with(text, &["Summary", "test result:"])))
+    command.args(arguments).args(packages);
+    Ok(command)
 }
 
-fn with(mut command: Command, arguments: &[&str]) -> Command {
+/// What is written for plugins and runs natively too: the SDK, and the plugins' own logic.
+fn guests() -> Result<Vec<String>> {
+    let packages = plugins::packages()?.into_iter().chain(["archipel-sdk".to_owned()]);
+    Ok(packages.flat_map(|package| ["--package".to_owned(), package]).collect())
+}
+
+/// The runner's own last word.
+fn summary(text: &str) -> Option<&str> {
+    last_line_with(text, &["Summary", "test result:"])
+}
+
+fn with<A: AsRef<std::ffi::OsStr>>(mut command: Command, arguments: &[A]) -> Command {
     command.args(arguments);
     command
 }

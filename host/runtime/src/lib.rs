@@ -34,6 +34,7 @@ pub mod refusal;
 mod adapt;
 mod admission;
 mod aot;
+mod attempt;
 mod away;
 mod call;
 mod catalogue;

@@ -15,8 +15,8 @@ mod site;
 
 use std::sync::Arc;
 
-use archipel_model::plugin::{Operation, Resource};
-use archipel_model::{FederationUser, OrderId};
+use archipel_model::plugin::{Credential, LoginOutcome, Operation, Resource};
+use archipel_model::{FederationUser, OrderId, SecretBytes};
 use archipel_runtime::bench::BareEngine;
 use serde_json::json;
 
@@ -40,7 +40,7 @@ fn main() -> Result<()> {
     let what = "one AAA call over bare wasmtime (aaa-local: get-federation-user)";
     measure(&mut criterion, tokio.handle(), "P1-identity", what, &turn);
     criterion.final_summary();
-    tokio.block_on(site.runtime.shutdown());
+    tokio.block_on(site.stop());
     Ok(())
 }
 
@@ -66,7 +66,7 @@ fn authorization(site: &Site, engine: &BareEngine) -> Result<Turn> {
 
 async fn identity(site: &Site, engine: &BareEngine) -> Result<Turn> {
     let bare = Arc::new(site.bare_aaa_local(engine)?);
-    let token = site.inner_token().await?;
+    let token = inner_token(site).await?;
     let generation = site.runtime.site().current();
     let plugin = Arc::clone(&generation.identity.first().ok_or("no identity")?.identity);
     Ok(Arc::new(move |ours_first| {
@@ -78,6 +78,20 @@ async fn identity(site: &Site, engine: &BareEngine) -> Result<Turn> {
             (ours.0, baseline.0)
         })
     }))
+}
+
+/// A token of the identity plugin itself.
+async fn inner_token(site: &Site) -> Result<SecretBytes> {
+    let generation = site.runtime.site().current();
+    let generator = generation.identity.first().and_then(|binding| binding.generator.clone());
+    let generator = generator.ok_or("aaa-local makes no tokens")?;
+    let typed = [("username", site::ALICE), ("password", site::ALICE)];
+    let typed =
+        typed.map(|(name, value)| Credential { name: name.to_owned(), value: SecretBytes::new(value) });
+    match generator.create_token(typed.into(), &site.context(Operation::Login)).await? {
+        LoginOutcome::Issued { token, .. } => Ok(token),
+        LoginOutcome::Challenge(_) => Err("aaa-local asks for more".into()),
+    }
 }
 
 fn alice(site: &Site) -> FederationUser {

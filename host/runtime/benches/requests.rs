@@ -45,7 +45,7 @@ fn main() -> Result<()> {
     measure(&mut criterion, tokio.handle(), "P2a", what, &turn);
     let what = "the same under 64 clients, over a bare axum handler";
     tokio.block_on(under_load("P2a-load", what, None, &rest))?;
-    tokio.block_on(site.runtime.shutdown());
+    tokio.block_on(site.stop());
 
     let site = tokio.block_on(Site::start(60_000))?;
     let rest = tokio.block_on(Rest::over(&site, LONG))?;
@@ -53,7 +53,7 @@ fn main() -> Result<()> {
         "GET of a compute with the identity cache and valid-for under 64 clients, over a bare axum handler";
     tokio.block_on(under_load("P2b", what, Some(">=0.5"), &rest))?;
     criterion.final_summary();
-    tokio.block_on(site.runtime.shutdown());
+    tokio.block_on(site.stop());
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use archipel_api::{ApiLimits, ApiState, ClientAddress, Metrics, SiteInfo};
 use archipel_identity::{Identity, IdentityConfig, RequestInfo, SiteKeys};
 use archipel_model::order::Order;
 use archipel_model::plugin::Resource;
-use archipel_model::{FederationUser, OrderId, SecretBytes};
+use archipel_model::{OrderId, SecretBytes};
 use archipel_orders::store::Visible;
 use archipel_orders::{Orders, OrdersConfig, Settings, WaitFor};
 use axum::Router;
@@ -33,7 +33,6 @@ pub(crate) struct Rest {
     pub(crate) path: String,
     /// The token that the plugins judge.
     pub(crate) inner_token: SecretBytes,
-    pub(crate) user: FederationUser,
     /// The compute, as the policy is asked about it.
     pub(crate) resource: Resource,
 }
@@ -85,7 +84,6 @@ impl Rest {
             router,
             path: text(&made, "/href")?,
             inner_token: caller.token.ok_or("the session has no token")?,
-            user: caller.user,
             resource: resource(&order),
             token,
         })

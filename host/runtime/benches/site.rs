@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use archipel_egress::{Egress, EgressLimits, RingLedger};
-use archipel_model::plugin::{Context, Credential, LoginOutcome, Operation};
-use archipel_model::{Clock, SecretBytes, SiteId, SystemClock};
+use archipel_model::plugin::{Context, Operation};
+use archipel_model::{Clock, SiteId, SystemClock};
 use archipel_runtime::bench::{Bare, BareEngine};
 use archipel_runtime::{HostCrypto, Runtime, RuntimeConfig, RuntimeOptions, Services};
 use archipel_store::{SledEngine, SledOptions, Store};
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// What goes wrong while a bench is set up.
-pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
+pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 const ISSUER: &str = "https://site-a.example.org";
 const PLUGINS: [&str; 4] = ["aaa-local", "authz-roles", "mapper-all-to-one", "cloud-emulated"];
@@ -66,11 +66,18 @@ impl Site {
             ..RuntimeOptions::new(plugins, folder.path().join("compiled"), [7; 32])
         };
         let runtime = Runtime::start(config.clone(), services.clone(), options).await?;
-        let away = &runtime.site().current().aaa_away;
-        if !away.is_empty() {
-            return Err(away.join("; ").into());
+        let refused: Vec<String> =
+            runtime.admin().list().into_iter().filter_map(|plugin| plugin.last_error).collect();
+        if !refused.is_empty() {
+            return Err(refused.join("; ").into());
         }
         Ok(Self { id, clock, store, runtime, services, config, _folder: folder })
+    }
+
+    /// Stops it.
+    pub(crate) async fn stop(self) {
+        self.runtime.shutdown().await;
+        self.store.close().await;
     }
 
     /// The site's identity plugin on bare wasmtime.
@@ -100,20 +107,6 @@ impl Site {
             requesting_site: None,
             client_address: Some("127.0.0.1".to_owned()),
             group: Some("physics".to_owned()),
-        }
-    }
-
-    /// A token of the identity plugin itself.
-    pub(crate) async fn inner_token(&self) -> Result<SecretBytes> {
-        let generation = self.runtime.site().current();
-        let generator = generation.identity.first().and_then(|binding| binding.generator.clone());
-        let generator = generator.ok_or("aaa-local makes no tokens")?;
-        let typed = [("username", ALICE), ("password", ALICE)];
-        let typed =
-            typed.map(|(name, value)| Credential { name: name.to_owned(), value: SecretBytes::new(value) });
-        match generator.create_token(typed.into(), &self.context(Operation::Login)).await? {
-            LoginOutcome::Issued { token, .. } => Ok(token),
-            LoginOutcome::Challenge(_) => Err("aaa-local asks for more".into()),
         }
     }
 }
@@ -164,7 +157,7 @@ fn configuration(valid_for_ms: u32) -> Result<Value> {
         }],
         "grants": {
             "aaa-local": {"crypto": [{"purpose": "session", "lifetime_s_max": 28800}], "pin": "capabilities"},
-            "cloud-emulated": {"storage": "64 MiB"},
+            "cloud-emulated": {"storage": "256 MiB"},
         },
     }))
 }

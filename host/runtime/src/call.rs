@@ -307,7 +307,8 @@ impl Binding {
 
     fn prepare(&self, store: &mut Store<CallState>) {
         store.set_hostcall_fuel(to_usize(self.machine.limits.hostcall_kib.saturating_mul(1 << 10)));
-        store.set_epoch_deadline(1);
+        // The next tick may be microseconds away: a call that takes less than a whole one should meet none.
+        store.set_epoch_deadline(2);
         store.epoch_deadline_callback(|mut store| {
             store.data_mut().limits.tick();
             Ok(UpdateDeadline::Yield(1))

@@ -3,10 +3,10 @@
 //!
 //! A hop to another thread and back takes longer than a small policy takes to decide, and a request makes three. So
 //! the first poll of an AAA call happens where it was asked for. What holds all the same:
-//! - A plugin that computes gives the thread back at the next tick of the epoch, at most a millisecond later; the call
-//!   then goes on on the plugins' own threads. So does every call that has to wait for anything.
-//! - A binding that took longer than [`SHORT`] there is not trusted with it for its next [`PROBATION`] calls: a loop
-//!   costs the API one tick in that many calls.
+//! - A plugin that computes gives the thread back at the second tick of the epoch, at most two milliseconds later; the
+//!   call then goes on on the plugins' own threads. So does every call that has to wait for anything.
+//! - A binding that computed for longer than [`SHORT`] there is not trusted with it for its next [`PROBATION`] calls: a
+//!   loop costs the API two ticks in that many calls.
 //! - Timers, sockets and tasks made during that poll belong to the plugins' runtime.
 //! - While the ticker dozes, ten milliseconds might pass until the next tick: then every call hops.
 
@@ -15,9 +15,10 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::coop::consume_budget;
 
@@ -25,7 +26,8 @@ use crate::limits::{RuntimeLimits, to_usize};
 
 /// How much lower than the API's the priority of plugin threads is.
 const NICE: i32 = 5;
-/// What a call may take of its caller's thread before its binding is put on probation.
+/// Processor time that a call may take of its caller's thread before its binding is put on probation. Not time: that
+/// a busy machine took the thread away is not the plugin's doing.
 const SHORT: Duration = Duration::from_micros(700);
 /// Calls of a binding that hop after one was not short.
 const PROBATION: u32 = 64;
@@ -82,10 +84,10 @@ pub(crate) async fn begin_here<T: Send + 'static>(
             consume_budget().await;
         }
         let first = std::future::poll_fn(|context| {
-            let began = Instant::now();
+            let began = processor_time();
             let _theirs = threads.enter();
             let polled = work.as_mut().poll(context);
-            pace.note(began.elapsed());
+            pace.note(processor_time().saturating_sub(began));
             Poll::Ready(polled)
         });
         if let Poll::Ready(answer) = first.await {
@@ -102,6 +104,11 @@ async fn finish<T: Send + 'static>(threads: &Handle, work: Caught<T>) -> Result<
         Ok(answer) => answer.map_err(|panic| Lost::panicked(panic.as_ref())),
         Err(error) => Err(Lost(error.to_string())),
     }
+}
+
+/// What this thread has computed since it began.
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
 
 /// Whether a binding's calls are short.
@@ -128,7 +135,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::thread::{ThreadId, current, sleep};
+    use std::thread::{ThreadId, current};
 
     use super::*;
 
@@ -140,6 +147,11 @@ mod tests {
 
     async fn where_it_runs(threads: &Handle, pace: &Pace) -> ThreadId {
         begin_here(threads, pace, async { current().id() }).await.unwrap()
+    }
+
+    fn compute(time: Duration) {
+        let until = processor_time() + time;
+        while processor_time() < until {}
     }
 
     #[tokio::test]
@@ -162,7 +174,7 @@ mod tests {
     async fn a_binding_that_was_slow_hops_for_a_while() {
         let (runtime, threads) = plugin_threads();
         let pace = Pace::default();
-        begin_here(&threads, &pace, async { sleep(SHORT * 2) }).await.unwrap();
+        begin_here(&threads, &pace, async { compute(SHORT * 2) }).await.unwrap();
         for _ in 0..PROBATION {
             assert_ne!(where_it_runs(&threads, &pace).await, current().id());
         }

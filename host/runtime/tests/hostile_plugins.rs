@@ -82,6 +82,27 @@ async fn an_answer_that_points_nowhere_is_a_trap_of_that_call() {
     assert_eq!(site.status("authz").state, PluginState::Live);
 }
 
+/// Traps where it finds what it once wrote: in its first page, in others, and in pages that it asked for.
+const REMEMBER: &str = "(if (i32.load (i32.const 128)) (then unreachable))
+    (i32.store (i32.const 128) (i32.const 7))
+    (drop (memory.grow (i32.const 30)))
+    (local.set $n (i32.const 100000))
+    (loop $page
+        (if (i32.load (local.get $n)) (then unreachable))
+        (i32.store (local.get $n) (i32.const 7))
+        (local.set $n (i32.add (local.get $n) (i32.const 4096)))
+        (br_if $page (i32.lt_u (local.get $n) (i32.const 2097152))))
+    (i32.const 64)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_one_call_wrote_is_there_in_the_next() {
+    let site = Started::new(&[("authz.wasm", &authorization(1, REMEMBER))], AUTHZ).await;
+    for _ in 0..20 {
+        let together = futures::future::join_all((0..8).map(|_| site.authorize())).await;
+        together.into_iter().for_each(|answer| drop(answer.unwrap()));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_that_keeps_failing_is_left_alone_and_comes_back() {
     let config = format!("{AUTHZ}[limits]\nstrikes = 3\nquarantine_s = 1\n");

@@ -1,12 +1,13 @@
 //! What stays the same for all calls of one binding, and the services of the site behind it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use archipel_egress::{Caller, Channel, Egress};
 use archipel_model::plugin_storage::PluginStorage;
 use archipel_model::{Clock, SiteId};
-use archipel_vault::Vault;
+use archipel_vault::{Signer, Vault};
 
 use super::crypto::HostCrypto;
 use crate::grants::EffectiveGrants;
@@ -46,6 +47,7 @@ pub struct BindingContext {
     /// What the last `lifecycle.refresh` left.
     pub state: ArcSwapOption<Vec<u8>>,
     channel: OnceLock<Arc<Channel>>,
+    signers: BTreeMap<String, OnceLock<Signer>>,
 }
 
 impl std::fmt::Debug for BindingContext {
@@ -68,6 +70,7 @@ impl BindingContext {
         grants: EffectiveGrants,
         services: Services,
     ) -> Self {
+        let signers = grants.crypto.iter().map(|given| (given.purpose.clone(), OnceLock::new())).collect();
         Self {
             name: name.into(),
             plugin: plugin.into(),
@@ -77,7 +80,16 @@ impl BindingContext {
             services,
             state: ArcSwapOption::empty(),
             channel: OnceLock::new(),
+            signers,
         }
+    }
+
+    /// The key for a purpose that is granted, and the longest life of its tokens. Made at the first use and kept: to make
+    /// one takes half as long as to verify a signature, which identity does on every request.
+    pub(crate) fn signer(&self, purpose: &str) -> Option<(&Signer, u32)> {
+        let life = self.grants.signing(purpose)?;
+        let made = self.signers.get(purpose)?;
+        Some((made.get_or_init(|| self.services.crypto.signer(&self.name, purpose)), life))
     }
 
     /// This binding's way out: its policy, its connections, its TLS sessions. Made at the first use, because most

@@ -39,14 +39,18 @@ impl HostCrypto {
     pub fn new(keys: Arc<Keys>) -> Self {
         Self { keys, issuers: Jwks::default(), passwords: Passwords::new() }
     }
+
+    /// The key of one binding for one purpose.
+    pub(crate) fn signer(&self, binding: &str, purpose: &str) -> Signer {
+        self.keys.signer(&["plugin", binding, purpose])
+    }
 }
 
 impl CallState {
-    fn signer(&self, purpose: &str) -> Result<(Signer, u32), Error> {
-        let life = self.binding.grants.signing(purpose).ok_or_else(|| {
+    fn signer(&self, purpose: &str) -> Result<(&Signer, u32), Error> {
+        self.binding.signer(purpose).ok_or_else(|| {
             Error::forbidden(format!("purpose {purpose:?} is not granted to this plugin; the administrator may add it to `crypto` of its grant"))
-        })?;
-        Ok((self.binding.services.crypto.keys.signer(&["plugin", &self.binding.name, purpose]), life))
+        })
     }
 
     fn audience(&self, purpose: &str) -> String {

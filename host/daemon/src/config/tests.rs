@@ -60,7 +60,7 @@ fn the_file_of_the_design_is_read() {
 #[test]
 fn the_sample_site_is_right() {
     let config = parse(include_str!("../../../../examples/site/site.toml")).unwrap();
-    assert_eq!((config.runtime.identity.len(), config.runtime.cloud.len(), config.limit.len()), (1, 1, 2));
+    assert_eq!((config.runtime.identity.len(), config.runtime.cloud.len(), config.limit.len()), (1, 1, 1));
 }
 
 #[test]

@@ -76,7 +76,9 @@ pub async fn run(torture: &Torture, mut progress: impl FnMut(&str)) -> Result<Ve
             {"operation": "request", "mode": "answer-lost", "rate": 0.15},
             {"operation": "request", "mode": "transient", "rate": 0.05},
             {"operation": "get", "mode": "transient", "rate": 0.05},
+            {"operation": "find", "mode": "transient", "rate": 0.05},
             {"operation": "delete", "mode": "transient", "rate": 0.1},
+            {"operation": "delete", "mode": "answer-lost", "rate": 0.05},
         ],
     });
     let told = Arc::new(Told::default());

@@ -61,7 +61,16 @@ fn next_request(rng: &mut StdRng, own: &[String]) -> Pending {
     match rng.gen_range(0..100) {
         0..35 => create("/v1/computes", compute),
         35..50 => create("/v1/volumes", json!({"name": "t", "size_gib": rng.gen_range(1..4)})),
-        50..65 => create(
+        50..55 => create(
+            "/v1/orders",
+            json!({"orders": [
+                with_kind("network", json!({"name": "t", "cidr": "10.9.0.0/24"})),
+                with_kind("compute", json!({
+                    "name": "t", "image": "@cirros", "vcpu": 1, "ram_mib": 256, "networks": [{"order": "$0"}],
+                })),
+            ]}),
+        ),
+        55..65 => create(
             "/v1/orders",
             json!({"orders": [
                 with_kind("compute", compute),
@@ -85,8 +94,9 @@ fn next_request(rng: &mut StdRng, own: &[String]) -> Pending {
 /// A daemon that was killed answers nothing: the same request is sent until one does.
 async fn ask_until_answered(client: &Client, request: &Pending, told: &Told, rng: &mut StdRng) -> Answer {
     loop {
-        let headers = [("idempotency-key", request.key.as_str())];
-        let headers = if request.body.is_some() { &headers[..] } else { &[] };
+        let create = [("idempotency-key", request.key.as_str())];
+        let delete = [("if-match", "*")];
+        let headers = if request.body.is_some() { &create } else { &delete };
         match client.send(request.method.clone(), &request.path, headers, request.body.as_ref()).await {
             Ok(answer) if matches!(answer.status(), 429 | 503) => {}
             Ok(answer) => return answer,

@@ -251,8 +251,31 @@ pub(crate) async fn delete(
     let cascades = query.flag(Param::Cascade)?.unwrap_or(false);
     let is_dry = query.flag(Param::DryRun)?.unwrap_or(false);
     let condition = Condition::if_match(&headers)?;
-    let (order, granted) = authorize::order(&app, &who, Operation::Delete, path.order()?, kind).await?;
-    let mut version = etag::bound_version(condition.as_ref(), order.version)?;
+    let (id, names_a_version) = (path.order()?, matches!(condition, Some(Condition::Tags(_))));
+    for _ in 1..STALE_TRIES {
+        match delete_now(&app, &who, id, kind, cascades, is_dry, condition.as_ref()).await {
+            // Changed between the look and the delete: only who named a version needs to know.
+            Err(problem) if problem.row() == table::PRECONDITION_FAILED && !names_a_version => {}
+            answer => return answer,
+        }
+    }
+    delete_now(&app, &who, id, kind, cascades, is_dry, condition.as_ref()).await
+}
+
+/// How often a delete that names no version is tried while the order changes underneath.
+const STALE_TRIES: usize = 16;
+
+async fn delete_now(
+    app: &App,
+    who: &Who,
+    id: OrderId,
+    kind: Option<Kind>,
+    cascades: bool,
+    is_dry: bool,
+    condition: Option<&Condition>,
+) -> Answer {
+    let (order, granted) = authorize::order(app, who, Operation::Delete, id, kind).await?;
+    let mut version = etag::bound_version(condition, order.version)?;
     if order.state == OrderState::Closed {
         let nothing = DryRun { dry_run: true, orders: Vec::new() };
         return Ok(if is_dry {
@@ -267,7 +290,7 @@ pub(crate) async fn delete(
                 "a network's cascade deletes what many rest on; send If-Match with the ETag of what you saw";
             return Err(Problem::new(table::PRECONDITION_REQUIRED, detail));
         }
-        let tree = tree(&app, &who, &order).await?;
+        let tree = tree(app, who, &order).await?;
         if is_dry {
             return Ok(Json(DryRun { dry_run: true, orders: tree }).into_response());
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -20,6 +21,8 @@ const CLIENTS: usize = 64;
 const ROUND: Duration = Duration::from_millis(300);
 /// Turns.
 const ROUNDS: usize = 24;
+/// How a good answer begins.
+const SERVED: &str = "HTTP/1.1 200";
 
 /// What one server is asked.
 pub(crate) struct Target {
@@ -29,8 +32,18 @@ pub(crate) struct Target {
     pub(crate) request: String,
 }
 
-/// Requests per second of both sides, round by round; the first round of each is a warm-up and left out.
-pub(crate) async fn in_turns(ours: &Target, baseline: &Target) -> Result<(Vec<f64>, Vec<f64>)> {
+/// What one side did in one round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Round {
+    /// Requests per second.
+    pub(crate) rate: f64,
+    /// Processor time of the whole process per request, clients included, in microseconds: what a busy machine does not
+    /// change.
+    pub(crate) cpu_us: f64,
+}
+
+/// Both sides, round by round; the first round of each is a warm-up and left out.
+pub(crate) async fn in_turns(ours: &Target, baseline: &Target) -> Result<(Vec<Round>, Vec<Round>)> {
     let (mut of_ours, mut of_baseline) = (Vec::new(), Vec::new());
     let (our_clients, baseline_clients) = (connect(ours).await?, connect(baseline).await?);
     let (mut our_clients, mut baseline_clients) = (our_clients, baseline_clients);
@@ -49,6 +62,7 @@ pub(crate) async fn in_turns(ours: &Target, baseline: &Target) -> Result<(Vec<f6
 struct Client {
     stream: TcpStream,
     request: Arc<[u8]>,
+    /// As long as a whole good answer, which every one is.
     answer: Vec<u8>,
 }
 
@@ -74,13 +88,11 @@ async fn first_answer(stream: &mut TcpStream) -> Result<Vec<u8>> {
         }
         let text = String::from_utf8_lossy(&answer);
         let Some((head, _)) = text.split_once("\r\n\r\n") else { continue };
-        if !head.starts_with("HTTP/1.1 200") {
+        if !head.starts_with(SERVED) {
             return Err(format!("not served: {text}").into());
         }
-        let length = head
-            .to_ascii_lowercase()
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        let head = head.to_ascii_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
         let whole: usize = head.len() + 4 + length.unwrap_or(0);
         if answer.len() >= whole {
             return Ok(answer);
@@ -88,24 +100,38 @@ async fn first_answer(stream: &mut TcpStream) -> Result<Vec<u8>> {
     }
 }
 
-async fn throughput(clients: &mut Vec<Client>) -> Result<f64> {
+impl Client {
+    async fn ask(&mut self) -> Result<()> {
+        self.stream.write_all(&self.request).await?;
+        let mut read = 0;
+        while let Some(rest) = self.answer.get_mut(read..).filter(|rest| !rest.is_empty()) {
+            read += match self.stream.read(rest).await? {
+                0 => return Err("the server hung up".into()),
+                count => count,
+            };
+            if !self.answer.starts_with(SERVED.as_bytes()) {
+                let text = String::from_utf8_lossy(self.answer.get(..read).unwrap_or_default());
+                return Err(format!("not served: {text}").into());
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn throughput(clients: &mut Vec<Client>) -> Result<Round> {
     let stop = Arc::new(AtomicBool::new(false));
     let served = Arc::new(AtomicU64::new(0));
-    let began = Instant::now();
+    let (began, worked) = (Instant::now(), processor_time());
     let tasks: Vec<_> = clients
         .drain(..)
         .map(|mut client| {
             let (stop, served) = (Arc::clone(&stop), Arc::clone(&served));
             tokio::spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
-                    client.stream.write_all(&client.request).await?;
-                    client.stream.read_exact(&mut client.answer).await?;
-                    if !client.answer.starts_with(b"HTTP/1.1 200") {
-                        return Err(std::io::Error::other("an answer of another kind or length"));
-                    }
+                    client.ask().await?;
                     served.fetch_add(1, Ordering::Relaxed);
                 }
-                Ok(client)
+                Result::Ok(client)
             })
         })
         .collect();
@@ -116,5 +142,10 @@ async fn throughput(clients: &mut Vec<Client>) -> Result<f64> {
     }
     #[allow(clippy::cast_precision_loss, reason = "a count of one round")]
     let count = served.load(Ordering::Relaxed) as f64;
-    Ok(count / began.elapsed().as_secs_f64())
+    let worked = processor_time().saturating_sub(worked);
+    Ok(Round { rate: count / began.elapsed().as_secs_f64(), cpu_us: worked.as_secs_f64() * 1e6 / count })
+}
+
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap_or_default()
 }

@@ -26,9 +26,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::load::Target;
+use crate::load::{Round, Target};
 use crate::rest::Rest;
-use crate::sampling::{Turn, criterion, in_turn, measure, percentile, row};
+use crate::sampling::{Turn, criterion, in_turn, measure, percentile, row, timed};
 use crate::site::{Result, Site};
 
 /// Longer than the bench.
@@ -43,12 +43,14 @@ fn main() -> Result<()> {
     let turn = three_calls(&site, Arc::clone(&rest))?;
     let what = "GET of a compute with three fresh AAA calls, over the same calls on bare wasmtime";
     measure(&mut criterion, tokio.handle(), "P2a", what, &turn);
+    tokio.block_on(parts("P2a", Arc::clone(&rest)))?;
     let what = "the same under 64 clients, over a bare axum handler";
     tokio.block_on(under_load("P2a-load", what, None, &rest))?;
     tokio.block_on(site.stop());
 
     let site = tokio.block_on(Site::start(60_000))?;
-    let rest = tokio.block_on(Rest::over(&site, LONG))?;
+    let rest = Arc::new(tokio.block_on(Rest::over(&site, LONG))?);
+    tokio.block_on(parts("P2b", Arc::clone(&rest)))?;
     let what =
         "GET of a compute with the identity cache and valid-for under 64 clients, over a bare axum handler";
     tokio.block_on(under_load("P2b", what, Some(">=0.5"), &rest))?;
@@ -79,6 +81,30 @@ fn three_calls(site: &Site, rest: Arc<Rest>) -> Result<Turn> {
     }))
 }
 
+/// Where the time of a request goes: the parts that make AAA calls and read, by themselves. The rest is HTTP and JSON.
+async fn parts(id: &str, rest: Arc<Rest>) -> Result<()> {
+    const TIMES: usize = 2000;
+    let work = tokio::spawn(async move {
+        let mut taken: [Vec<f64>; 4] = Default::default();
+        for _ in 0..TIMES {
+            let (authenticate, caller) = timed(rest.authenticate()).await;
+            let (read, order) = timed(rest.read()).await;
+            let (authorize, granted) = timed(rest.authorize(&caller?)).await;
+            let (whole, answer) = timed(rest.get()).await;
+            (order?, granted?, answer?);
+            for (all, one) in taken.iter_mut().zip([authenticate, read, authorize, whole]) {
+                all.push(one.as_secs_f64() * 1e6);
+            }
+        }
+        Result::Ok(taken.map(|all| percentile(&all, 50)))
+    });
+    let [authenticate, read, authorize, whole] = work.await??;
+    println!(
+        "{id} in us: authenticate {authenticate}, read the order {read}, authorize {authorize}, whole {whole}"
+    );
+    Ok(())
+}
+
 async fn under_load(id: &str, what: &str, goal: Option<&str>, rest: &Rest) -> Result<()> {
     let stop = CancellationToken::new();
     let document: Arc<Value> = Arc::new(serde_json::from_slice(&rest.get().await?)?);
@@ -103,10 +129,16 @@ async fn under_load(id: &str, what: &str, goal: Option<&str>, rest: &Rest) -> Re
     stop.cancel();
     site.await?;
     handler.await??;
-    let ratios: Vec<f64> = of_ours.iter().zip(&of_baseline).map(|(ours, baseline)| ours / baseline).collect();
+    let median =
+        |rounds: &[Round], of: fn(&Round) -> f64| percentile(&rounds.iter().map(of).collect::<Vec<_>>(), 50);
+    let ratios: Vec<f64> =
+        of_ours.iter().zip(&of_baseline).map(|(ours, baseline)| ours.rate / baseline.rate).collect();
     row(&json!({
-        "id": id, "what": what, "ours": percentile(&of_ours, 50), "baseline": percentile(&of_baseline, 50),
-        "unit": "1/s", "ratio": percentile(&ratios, 50), "goal": goal, "rounds": ratios.len(),
+        "id": id, "what": what,
+        "ours": median(&of_ours, |round| round.rate), "baseline": median(&of_baseline, |round| round.rate),
+        "unit": "1/s", "ratio": percentile(&ratios, 50), "goal": goal,
+        "cpu_us_ours": median(&of_ours, |round| round.cpu_us),
+        "cpu_us_baseline": median(&of_baseline, |round| round.cpu_us), "rounds": ratios.len(),
     }));
     Ok(())
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use archipel_api::{ApiLimits, ApiState, ClientAddress, Metrics, SiteInfo};
-use archipel_identity::{Identity, IdentityConfig, RequestInfo, SiteKeys};
+use archipel_identity::{Caller, Granted, Identity, IdentityConfig, RequestInfo, SiteKeys};
 use archipel_model::order::Order;
-use archipel_model::plugin::Resource;
+use archipel_model::plugin::{Operation, Resource};
 use archipel_model::{OrderId, SecretBytes};
 use archipel_orders::store::Visible;
 use archipel_orders::{Orders, OrdersConfig, Settings, WaitFor};
@@ -27,6 +27,9 @@ const READY: Duration = Duration::from_secs(30);
 /// The router, and what it is asked for.
 pub(crate) struct Rest {
     pub(crate) router: Router,
+    identity: Arc<Identity>,
+    orders: Arc<Orders>,
+    compute: OrderId,
     /// Of alice's session.
     pub(crate) token: String,
     /// Of the compute.
@@ -79,9 +82,12 @@ impl Rest {
         let made: Value = posted(&router, "/v1/computes", Some(&token), &wanted).await?;
         let id: OrderId = text(&made, "/id")?.parse()?;
         let order = fulfilled(&orders, id).await?;
-        let caller = identity.authenticate(&token, None, &RequestInfo::default()).await?;
+        let caller = identity.authenticate(&token, None, &info()).await?;
         Ok(Self {
             router,
+            identity,
+            orders,
+            compute: id,
             path: text(&made, "/href")?,
             inner_token: caller.token.ok_or("the session has no token")?,
             resource: resource(&order),
@@ -89,10 +95,33 @@ impl Rest {
         })
     }
 
+    /// The first part of a request: whose token it is. Two of the three AAA calls are in it.
+    pub(crate) async fn authenticate(&self) -> Result<Caller> {
+        Ok(self.identity.authenticate(&self.token, None, &info()).await?)
+    }
+
+    /// The second: reading the order.
+    pub(crate) async fn read(&self) -> Result<Order> {
+        Ok(self.orders.get(&Visible::Any, self.compute, None).await?)
+    }
+
+    /// The third: whether the caller may read it. The third AAA call.
+    pub(crate) async fn authorize(&self, caller: &Caller) -> Result<Granted> {
+        Ok(self.identity.authorize(caller, Operation::Read, &self.resource, &info()).await?)
+    }
+
     /// GET of the compute; the whole answer.
     pub(crate) async fn get(&self) -> Result<Bytes> {
         let request = request(Method::GET, &self.path, Some(&self.token), Body::empty())?;
         answer(&self.router, request).await
+    }
+}
+
+fn info() -> RequestInfo {
+    RequestInfo {
+        request_id: "01940000-0000-7000-8000-000000000000".to_owned(),
+        client_address: Some("127.0.0.1".to_owned()),
+        requesting_site: None,
     }
 }
 

@@ -43,7 +43,8 @@ pub(crate) async fn in_turn<A, B>(
     }
 }
 
-async fn timed<T>(work: impl Future<Output = T>) -> (Duration, T) {
+/// How long it took, and what came of it.
+pub(crate) async fn timed<T>(work: impl Future<Output = T>) -> (Duration, T) {
     let began = Instant::now();
     let answer = work.await;
     (began.elapsed(), answer)

@@ -30,10 +30,11 @@ impl Marks {
             .get(REQUEST_ID)
             .and_then(good_id)
             .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned);
-        let ours = Uuid::new_v4().simple().to_string();
-        let span: String = Uuid::new_v4().simple().to_string().chars().take(16).collect();
-        let (trace, flags) = headers.get(TRACEPARENT).and_then(good_trace).unwrap_or((ours.as_str(), "00"));
-        let traceparent = format!("00-{trace}-{span}-{flags}");
+        let (trace, span): (u128, u64) = rand::random();
+        let traceparent = match headers.get(TRACEPARENT).and_then(good_trace) {
+            Some((theirs, flags)) => format!("00-{theirs}-{span:016x}-{flags}"),
+            None => format!("00-{trace:032x}-{span:016x}-00"),
+        };
         Self { id, traceparent, address: address.map(|address| address.0.clone()) }
     }
 

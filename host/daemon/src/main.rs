@@ -14,6 +14,9 @@ use clap::Parser;
 use crate::cli::{Cli, Command};
 use crate::output::{Answer, Failure, Outcome, Printer};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // The process that compiles plugins must do nothing else first, and is no command of people.
     if std::env::args_os().nth(1).is_some_and(|first| first == archipel_runtime::CHILD_ARG) {

@@ -10,9 +10,12 @@ use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use hmac::{Hmac, Mac};
+use moka::sync::Cache;
 use rand::RngCore;
 use sha2::Sha256;
 use zeroize::Zeroizing;
+
+use crate::cache::KeyHasher;
 
 /// Bytes of a nonce of ChaCha20-Poly1305 (RFC 8439); it stands before the sealed bytes.
 const NONCE_BYTES: usize = 12;
@@ -23,7 +26,13 @@ pub struct SiteKeys {
     verifying: VerifyingKey,
     sealing: ChaCha20Poly1305,
     mac: Zeroizing<[u8; 32]>,
+    /// Digests of signed bytes with signatures that hold: whoever uses a token uses it again, and Ed25519 takes as long
+    /// as a plugin's call.
+    verified: Cache<[u8; 32], ()>,
 }
+
+/// Signatures that are remembered.
+const VERIFIED: u64 = 16 * 1024;
 
 impl SiteKeys {
     /// Makes all keys from the master.
@@ -35,6 +44,7 @@ impl SiteKeys {
             signing,
             sealing: ChaCha20Poly1305::new(chacha20poly1305::Key::from_slice(sealing.as_slice())),
             mac: derive(master, b"archipel/v1/authenticate"),
+            verified: Cache::new(VERIFIED),
         }
     }
 
@@ -54,8 +64,19 @@ impl SiteKeys {
     }
 
     pub(crate) fn verifies(&self, bytes: &[u8], signature: &[u8]) -> bool {
-        Signature::from_slice(signature)
-            .is_ok_and(|signature| self.verifying.verify_strict(bytes, &signature).is_ok())
+        let mut hasher = KeyHasher::new("signature");
+        hasher.bytes(bytes);
+        hasher.bytes(signature);
+        let digest = hasher.finish();
+        if self.verified.contains_key(&digest) {
+            return true;
+        }
+        let holds = Signature::from_slice(signature)
+            .is_ok_and(|signature| self.verifying.verify_strict(bytes, &signature).is_ok());
+        if holds {
+            self.verified.insert(digest, ());
+        }
+        holds
     }
 
     /// Seals bytes; only the same `bound_to` opens them again.

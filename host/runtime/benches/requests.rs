@@ -31,6 +31,10 @@ use crate::rest::Rest;
 use crate::sampling::{Turn, criterion, in_turn, measure, percentile, row, timed};
 use crate::site::{Result, Site};
 
+/// As the daemon's, for both sides.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Longer than the bench.
 const LONG: Duration = Duration::from_secs(600);
 

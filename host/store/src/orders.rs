@@ -31,7 +31,8 @@ use tokio::sync::watch;
 
 use self::record::Stored;
 use crate::engine::{Commit, Engine, Range};
-use crate::record::{decode, refusal};
+use crate::read_before::ReadBefore;
+use crate::record::refusal;
 use crate::store::time_bytes;
 use crate::{claims, keys};
 
@@ -39,15 +40,24 @@ use crate::{claims, keys};
 const NAMED_DEPENDANTS: usize = 1000;
 
 pub(crate) struct OrderCollection {
-    pub(crate) engine: Arc<dyn Engine>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) events: watch::Receiver<u64>,
+    engine: Arc<dyn Engine>,
+    clock: Arc<dyn Clock>,
+    events: watch::Receiver<u64>,
+    read_before: ReadBefore<OrderId, Stored>,
 }
 
 impl OrderCollection {
+    pub(crate) fn new(
+        engine: Arc<dyn Engine>,
+        clock: Arc<dyn Clock>,
+        events: watch::Receiver<u64>,
+    ) -> Self {
+        Self { engine, clock, events, read_before: ReadBefore::default() }
+    }
+
     async fn read(&self, id: OrderId) -> Result<Option<(Stored, Bytes)>, Error> {
         let Some(raw) = self.engine.get(&keys::order(id)).await? else { return Ok(None) };
-        Ok(Some((decode(&raw)?, raw)))
+        Ok(Some((self.read_before.decoded(id, &raw)?, raw)))
     }
 
     /// Orders that rest on this one and are not closed.

@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use crate::engine::{Commit, CommitError, Engine, Entries, Key, Range};
 use crate::keys;
+use crate::read_before::ReadBefore;
 use crate::record::{Record, TRIES, busy, decode, encode, refusal};
 use crate::store::time_bytes;
 
@@ -25,13 +26,18 @@ impl Record for Session {
 }
 
 pub(crate) struct SessionCollection {
-    pub(crate) engine: Arc<dyn Engine>,
+    engine: Arc<dyn Engine>,
+    read_before: ReadBefore<SessionId, Session>,
 }
 
 impl SessionCollection {
+    pub(crate) fn new(engine: Arc<dyn Engine>) -> Self {
+        Self { engine, read_before: ReadBefore::default() }
+    }
+
     async fn read(&self, id: SessionId) -> Result<Option<(Session, Bytes)>, Error> {
         let Some(raw) = self.engine.get(&keys::session(id)).await? else { return Ok(None) };
-        Ok(Some((decode(&raw)?, raw)))
+        Ok(Some((self.read_before.decoded(id, &raw)?, raw)))
     }
 
     /// Entries of an index by time that are earlier.

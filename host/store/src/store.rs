@@ -76,8 +76,8 @@ impl Store {
         }
         let events = engine.watch(keys::EVENTS).await?;
         Ok(Arc::new(Self {
-            orders: Arc::new(OrderCollection { engine: Arc::clone(&engine), clock, events }),
-            sessions: Arc::new(SessionCollection { engine: Arc::clone(&engine) }),
+            orders: Arc::new(OrderCollection::new(Arc::clone(&engine), clock, events)),
+            sessions: Arc::new(SessionCollection::new(Arc::clone(&engine))),
             plugins: Arc::new(PluginCollection { engine: Arc::clone(&engine) }),
             engine,
             incarnation,

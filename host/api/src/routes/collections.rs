@@ -66,7 +66,7 @@ fn collection<T: Create + 'static>(routes: Routes, all: &str, each: &str, ids: &
         .keyed()
         .waits()
         .body::<T>()
-        .answer::<OrderView>(201, "Accepted; `Location` and `ETag` are the order's.")
+        .answer::<OrderView<'_>>(201, "Accepted; `Location` and `ETag` are the order's.")
         .links(201, &[ids.get, ids.patch, ids.delete, "get-order", "list-order-events"])
         .problems(&[409, 422]);
     let list = list_op(ids.list, "Orders of this kind").query(query::ORDERS_OF_KIND);
@@ -79,7 +79,7 @@ fn collection<T: Create + 'static>(routes: Routes, all: &str, each: &str, ids: &
 fn list_op(id: &'static str, summary: &'static str) -> Op {
     Op::new(id, summary)
         .about("Oldest first. Closed orders only when `state` asks for them.")
-        .answer::<List<OrderView>>(200, "A page; `Link` has the next.")
+        .answer::<List<OrderView<'_>>>(200, "A page; `Link` has the next.")
 }
 
 fn one(routes: Routes, path: &str, ids: &Ids, kind: Option<Kind>) -> Routes {
@@ -87,19 +87,19 @@ fn one(routes: Routes, path: &str, ids: &Ids, kind: Option<Kind>) -> Routes {
         .query(query::ONE)
         .if_none_match()
         .waits()
-        .answer::<OrderView>(200, "As it stands; closed ones too while they are kept.")
+        .answer::<OrderView<'_>>(200, "As it stands; closed ones too while they are kept.")
         .problems(&[422]);
     let patch = Op::new(ids.patch, "Change labels and lease")
         .about("A JSON merge patch: what is absent stays, null removes.")
         .if_match()
         .patch_body::<PatchOrder>()
-        .answer::<OrderView>(200, "As it stands now.")
+        .answer::<OrderView<'_>>(200, "As it stands now.")
         .problems(&[409]);
     let delete = Op::new(ids.delete, "Delete it")
         .query(query::DELETE)
         .if_match()
         .answer::<DryRun>(200, "With dry_run: what would be deleted.")
-        .answer::<OrderView>(202, "It is closing.")
+        .answer::<OrderView<'_>>(202, "It is closing.")
         .empty(204, "It is closed.")
         .problems(&[409, 428]);
     routes

@@ -10,7 +10,7 @@ use archipel_orders::{Created, Deletion, WaitFor, amounts};
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 
 use crate::authenticate::Who;
 use crate::authorize;
@@ -128,13 +128,16 @@ fn created(order: &Order, redact: &[String]) -> StoredAnswer {
             ("location".into(), order::href(order)),
             ("etag".into(), etag::tag(order.version)),
         ],
-        body: order::json(order, redact).to_string(),
+        body: order::body(order, redact),
     }
 }
 
 fn shown(status: StatusCode, order: &Order, granted: &Granted) -> Response {
-    let tag = [(header::ETAG, etag::value(order.version))];
-    (status, tag, Json(order::json(order, &granted.redact))).into_response()
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(body::JSON)),
+        (header::ETAG, etag::value(order.version)),
+    ];
+    (status, headers, order::body(order, &granted.redact)).into_response()
 }
 
 /// GET of a collection.

@@ -1,6 +1,6 @@
 //! An order as its owner sees it. The driver's own note, the local account and everything of the scheduler stay inside.
 
-use archipel_model::order::{Allocation, Fault, Instance, Order, Unreachable};
+use archipel_model::order::{Allocation, Fault, Instance, OnQuota, Order, Scope, Status, Unreachable, WaitingFor};
 use archipel_model::{OrderId, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use crate::openapi::schemas;
 /// An order. Fields come in this order.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Order)]
-pub(crate) struct OrderView {
+pub(crate) struct OrderView<'a> {
     /// The only handle: works on every path that takes an order.
     #[schema(value_type = String, format = Uuid)]
     id: OrderId,
@@ -21,39 +21,39 @@ pub(crate) struct OrderView {
     /// Where it is read.
     href: String,
     /// For people.
-    name: String,
+    name: &'a str,
     /// Where it is provided.
-    site: String,
+    site: &'a str,
     /// By which cloud.
-    cloud: String,
+    cloud: &'a str,
     #[schema(schema_with = schemas::state)]
     state: &'static str,
     /// Set while nothing is known of the instance: the state is then the last one known.
-    unreachable: Option<UnreachableView>,
+    unreachable: Option<UnreachableView<'a>>,
     /// What it waits for.
     #[schema(value_type = Vec<Object>)]
-    waiting_for: Vec<Value>,
+    waiting_for: &'a [WaitingFor],
     /// Why it failed or stands still.
-    fault: Option<FaultView>,
+    fault: Option<FaultView<'a>>,
     /// As asked, with references resolved to order ids.
     #[schema(value_type = Object)]
-    spec: Value,
+    spec: &'a Value,
     /// What the cloud made.
-    instance: Option<InstanceView>,
-    owner: OwnerView,
+    instance: Option<InstanceView<'a>>,
+    owner: OwnerView<'a>,
     /// The group it acts for.
-    group: Option<String>,
+    group: Option<&'a str>,
     #[schema(schema_with = schemas::labels)]
-    labels: BTreeMap<String, String>,
+    labels: &'a BTreeMap<String, String>,
     lease: Option<LeaseView>,
     /// Must be fulfilled by then.
     #[schema(value_type = Option<String>, format = DateTime)]
     deadline: Option<Timestamp>,
     #[schema(schema_with = schemas::on_quota)]
-    on_quota: Value,
-    depends_on: Vec<DependsOnView>,
+    on_quota: OnQuota,
+    depends_on: Vec<DependsOnView<'a>>,
     /// The order of the requesting site.
-    origin: Option<RemoteOrderView>,
+    origin: Option<RemoteOrderView<'a>>,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
@@ -65,25 +65,25 @@ pub(crate) struct OrderView {
 /// Nothing is known of the instance now.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Unreachable)]
-struct UnreachableView {
+struct UnreachableView<'a> {
     #[schema(value_type = String, format = DateTime)]
     since: Timestamp,
-    reason: String,
+    reason: &'a str,
     /// `cloud`, `site`, `account` or `needs-user`.
     #[schema(value_type = String)]
-    scope: Value,
+    scope: Scope,
 }
 
 /// Why an order failed or stands still.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Fault)]
-struct FaultView {
+struct FaultView<'a> {
     /// `invalid`, `forbidden`, `quota-exceeded`, `unsupported`, `transient`, `permanent` and so on.
     kind: String,
     /// A finer word, e.g. `dependency-failed`.
-    code: Option<String>,
+    code: Option<&'a str>,
     /// In the plugin's words.
-    message: String,
+    message: &'a str,
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
     /// The order that caused it.
@@ -94,15 +94,15 @@ struct FaultView {
 /// What the cloud made.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Instance)]
-struct InstanceView {
+struct InstanceView<'a> {
     /// What the cloud calls it: information, never a handle.
-    id: String,
+    id: &'a str,
     /// `creating`, `ready`, `busy`, `paused`, `stopped`, `hibernated`, `failed` or `unknown`.
     #[schema(value_type = String)]
-    status: Value,
+    status: Status,
     /// The cloud's own word.
-    cloud_state: String,
-    addresses: Vec<String>,
+    cloud_state: &'a str,
+    addresses: &'a [String],
     allocation: AllocationView,
     /// When it was last seen to be so.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -124,11 +124,11 @@ struct AllocationView {
 /// Whose it is.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Owner)]
-pub(crate) struct OwnerView {
-    issuer: String,
-    subject: String,
+struct OwnerView<'a> {
+    issuer: &'a str,
+    subject: &'a str,
     /// For people.
-    name: String,
+    name: &'a str,
 }
 
 /// For how long.
@@ -142,20 +142,20 @@ struct LeaseView {
 /// An order that this one rests on.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DependsOn)]
-struct DependsOnView {
+struct DependsOnView<'a> {
     #[schema(value_type = String, format = Uuid)]
     order: OrderId,
     #[schema(schema_with = schemas::kind)]
     kind: &'static str,
-    cloud: String,
-    site: String,
+    cloud: &'a str,
+    site: &'a str,
 }
 
 /// An order at another site.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RemoteOrder)]
-struct RemoteOrderView {
-    site: String,
+struct RemoteOrderView<'a> {
+    site: &'a str,
     #[schema(value_type = String, format = Uuid)]
     order: OrderId,
 }
@@ -165,50 +165,46 @@ pub(crate) fn href(order: &Order) -> String {
     format!("/v1/{}/{}", order.kind.collection(), order.id)
 }
 
-fn word(value: impl Serialize) -> Value {
-    serde_json::to_value(value).unwrap_or(Value::Null)
-}
-
-impl OrderView {
+impl<'a> OrderView<'a> {
     /// The order as clients see it.
-    pub(crate) fn of(order: &Order) -> Self {
+    fn of(order: &'a Order) -> Self {
         Self {
             id: order.id,
             kind: order.kind.as_str(),
             href: href(order),
-            name: order.name.clone(),
-            site: order.site.to_string(),
-            cloud: order.cloud.to_string(),
+            name: &order.name,
+            site: order.site.as_str(),
+            cloud: order.cloud.as_str(),
             state: order.state.as_str(),
             unreachable: order.unreachable.as_ref().map(UnreachableView::of),
-            waiting_for: order.waiting_for.iter().map(word).collect(),
+            waiting_for: &order.waiting_for,
             fault: order.fault.as_ref().map(FaultView::of),
-            spec: order.spec.clone(),
+            spec: &order.spec,
             instance: order.instance.as_ref().map(InstanceView::of),
             owner: OwnerView {
-                issuer: order.user.issuer.clone(),
-                subject: order.user.subject.clone(),
-                name: order.user.name.clone(),
+                issuer: &order.user.issuer,
+                subject: &order.user.subject,
+                name: &order.user.name,
             },
-            group: order.group.clone(),
-            labels: order.labels.clone(),
+            group: order.group.as_deref(),
+            labels: &order.labels,
             lease: order.lease.map(|lease| LeaseView { expires_at: lease.expires_at }),
             deadline: order.deadline,
-            on_quota: word(order.on_quota),
+            on_quota: order.on_quota,
             depends_on: order
                 .depends_on
                 .iter()
                 .map(|on| DependsOnView {
                     order: on.order,
                     kind: on.kind.as_str(),
-                    cloud: on.cloud.to_string(),
-                    site: on.site.to_string(),
+                    cloud: on.cloud.as_str(),
+                    site: on.site.as_str(),
                 })
                 .collect(),
             origin: order
                 .origin
                 .as_ref()
-                .map(|origin| RemoteOrderView { site: origin.site.to_string(), order: origin.order }),
+                .map(|origin| RemoteOrderView { site: origin.site.as_str(), order: origin.order }),
             created_at: order.created_at,
             updated_at: order.updated_at,
             version: order.version,
@@ -216,41 +212,55 @@ impl OrderView {
     }
 }
 
-impl UnreachableView {
-    fn of(unreachable: &Unreachable) -> Self {
-        Self { since: unreachable.since, reason: unreachable.reason.clone(), scope: word(unreachable.scope) }
+impl<'a> UnreachableView<'a> {
+    fn of(unreachable: &'a Unreachable) -> Self {
+        Self { since: unreachable.since, reason: &unreachable.reason, scope: unreachable.scope }
     }
 }
 
-impl FaultView {
-    fn of(fault: &Fault) -> Self {
+impl<'a> FaultView<'a> {
+    fn of(fault: &'a Fault) -> Self {
         Self {
             kind: fault.kind.to_string(),
-            code: fault.code.clone(),
-            message: fault.message.clone(),
+            code: fault.code.as_deref(),
+            message: &fault.message,
             at: fault.at,
             order: fault.order,
         }
     }
 }
 
-impl InstanceView {
-    fn of(instance: &Instance) -> Self {
+impl<'a> InstanceView<'a> {
+    fn of(instance: &'a Instance) -> Self {
         let Allocation { vcpu, ram_mib, disk_gib } = instance.allocation;
         Self {
-            id: instance.id.clone(),
-            status: word(instance.status),
-            cloud_state: instance.cloud_state.clone(),
-            addresses: instance.addresses.clone(),
+            id: &instance.id,
+            status: instance.status,
+            cloud_state: &instance.cloud_state,
+            addresses: &instance.addresses,
             allocation: AllocationView { vcpu, ram_mib, disk_gib },
             observed_at: instance.observed_at,
         }
     }
 }
 
-/// The order as JSON, without what the policy withholds (obligation `redact`: JSON pointers, RFC 6901).
+/// Bytes that most orders take as JSON.
+const USUAL_BYTES: usize = 2048;
+
+/// The order as JSON, without what the policy withholds (obligation `redact`: JSON pointers, RFC 6901). Written from the
+/// order as it is: a tree of values in between took as long as all the rest of a request.
+pub(crate) fn body(order: &Order, redact: &[String]) -> String {
+    if !redact.is_empty() {
+        return json(order, redact).to_string();
+    }
+    let mut body = Vec::with_capacity(USUAL_BYTES);
+    let written = serde_json::to_writer(&mut body, &OrderView::of(order)).map(|()| String::from_utf8(body));
+    written.ok().and_then(Result::ok).unwrap_or_default()
+}
+
+/// The same as a tree, for what is put together of several.
 pub(crate) fn json(order: &Order, redact: &[String]) -> Value {
-    let mut value = word(OrderView::of(order));
+    let mut value = serde_json::to_value(OrderView::of(order)).unwrap_or(Value::Null);
     for pointer in redact {
         remove(&mut value, pointer);
     }
@@ -297,7 +307,7 @@ pub(crate) struct BulkResult {
     pub(crate) status: u16,
     /// The order, where one was accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<OrderView>)]
+    #[schema(value_type = Option<OrderView<'static>>)]
     pub(crate) order: Option<Value>,
     /// The problem, where none was.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -46,7 +46,7 @@ enum Command {
 
     /// Everything that needs no foreign server: format, clippy, tests, demo, kill test. With --peers, only those.
     Test {
-        /// Check against real software instead: `schemathesis`.
+        /// Check against real software instead: `schemathesis`, `openstack`.
         #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
         peers: Vec<String>,
     },

@@ -1,12 +1,14 @@
-//! `cargo xtask test --peers NAME,...`: a site, and real software that talks to it. A peer is a folder `tests/peers/NAME`
-//! with an executable `run`; it finds the site in `ARCHIPEL_*` variables (see `tests/src/bin/lab/with_site.rs`).
+//! `cargo xtask test --peers NAME,...`: real software against a real site. A peer is a folder `tests/peers/NAME` with an
+//! executable `run`, which does everything: it installs and starts what it needs, and hands over to `archipel-lab`, the
+//! path of which is in `ARCHIPEL_LAB`. It ends with 0 if all was as it must be; its last line with `peer:` goes into the
+//! table. What it started it ends, also when it fails or is interrupted.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Result, bail};
 
 use crate::steps::{self, Step, last_line_with};
-use crate::{demo, places, test};
+use crate::{places, test};
 
 /// Runs the named peers.
 pub(crate) fn run(names: &[String]) -> Result<ExitCode> {
@@ -22,7 +24,8 @@ pub(crate) fn run(names: &[String]) -> Result<ExitCode> {
                 .collect();
             bail!("there is no peer {name:?}; there are: {}", known.join(", "));
         }
-        let command = demo::lab(&["with-site", &script.display().to_string()])?;
+        let mut command = Command::new(script);
+        command.current_dir(places::workspace()).env("ARCHIPEL_LAB", places::binary("archipel-lab")?);
         let step = Step::new(name.clone().leak(), command).needs(&["plugins", "host"]);
         all.push(step.note(|text| last_line_with(text, &["peer:"])));
     }

@@ -10,9 +10,9 @@ Of peer.json:
 |---|---|
 | `auth_url`, `region`, `endpoints` | where the cloud is; `endpoints` by service type, as the administrator's catalogue has them |
 | `admin` | the cloud's administrator |
-| `accounts` | by project: the service user as which a site acts there; `biology` has an application credential besides |
-| `users` | who logs in at a site, with their Keystone groups; none of these passwords is that of another |
-| `flavors`, `image`, `external_network` | ids |
+| `accounts` | by project: the service user as which a site acts there; that of `biology` has an application credential besides |
+| `users` | who logs in at a site, with their Keystone groups; alice has an application credential besides |
+| `flavors`, `image`, `networks` | ids; machines of every project may join the network `common` |
 """
 import json
 import os
@@ -44,11 +44,10 @@ FLAVORS = {  # RAM in MiB, virtual CPUs, disk in GiB
 # A project with a Keystone group of its name, and the service user `archipel-NAME`. More than Nova's own 10 instances,
 # because orders come in swarms here; `chemistry` is where a quota is met.
 PROJECTS = {
-    "physics": {"instances": 100, "cores": 200, "ram": 1_000_000, "volumes": 100, "ports": 500, "networks": 100},
-    "biology": {"instances": 100, "cores": 200, "ram": 1_000_000, "volumes": 100, "ports": 500, "networks": 100},
-    "chemistry": {"instances": 1, "cores": 2, "ram": 4096, "volumes": 1, "ports": 500, "networks": 100},
+    "physics": {"instances": 100, "cores": 200, "ram": 1_000_000, "volumes": 100},
+    "biology": {"instances": 100, "cores": 200, "ram": 1_000_000, "volumes": 100},
+    "chemistry": {"instances": 1, "cores": 2, "ram": 4096, "volumes": 1},
 }
-WITH_APPLICATION_CREDENTIAL = "biology"
 
 USERS = {  # and their groups
     "alice": ["physics"],
@@ -57,6 +56,9 @@ USERS = {  # and their groups
     "dave": ["physics"],
     "erin": [],
 }
+
+# Who has an application credential too, and for which project.
+APPLICATION_CREDENTIALS = {"archipel-biology": "biology", "alice": "physics"}
 
 
 def main():
@@ -156,7 +158,7 @@ def content(state, passwords):
         "cirros", filename=f"{state}/images/empty.qcow2", wait=True,
         disk_format="qcow2", container_format="bare", visibility="public",
     )
-    external = external_network(admin)
+    external, common = networks(admin)
     member = admin.identity.find_role("member")
     groups = {}
     accounts = {}
@@ -181,12 +183,7 @@ def content(state, passwords):
         },
         "flavors": {flavor.name: flavor.id for flavor in admin.compute.flavors()},
         "image": {"name": image.name, "id": image.id},
-        "external_network": {"name": external.name, "id": external.id},
-        "saml": {
-            "idp_entity_id": AUTH_URL + "/OS-FEDERATION/saml2/idp",
-            "metadata_url": AUTH_URL + "/OS-FEDERATION/saml2/metadata",
-            "cert": f"{state}/etc/keystone/saml.pem",
-        },
+        "networks": {network.name: network.id for network in (external, common)},
     })
 
 
@@ -195,17 +192,20 @@ def volume_backends(admin):
     return [one for one in services if one["binary"] == "cinder-volume" and one["state"] == "up"]
 
 
-def external_network(admin):
+def networks(admin):
+    """One to the outside, and one that every project's machines may join."""
     network = admin.network
     external = ensure(
         network.find_network, network.create_network, "public", is_router_external=True,
         provider_network_type="flat", provider_physical_network="physnet1",
     )
-    ensure(
-        network.find_subnet, network.create_subnet, "public-subnet", network_id=external.id, ip_version=4,
-        cidr="203.0.113.0/24", is_dhcp_enabled=False,
-    )
-    return external
+    common = ensure(network.find_network, network.create_network, "common", is_shared=True)
+    for of, cidr in ((external, "203.0.113.0/24"), (common, "10.96.0.0/16")):
+        ensure(
+            network.find_subnet, network.create_subnet, f"{of.name}-subnet", network_id=of.id, ip_version=4, cidr=cidr,
+            is_dhcp_enabled=False,
+        )
+    return external, common
 
 
 def project_of_a_site(admin, name, quota, member, passwords):
@@ -215,33 +215,12 @@ def project_of_a_site(admin, name, quota, member, passwords):
     group = ensure(identity.find_group, identity.create_group, name, domain_id="default")
     identity.assign_project_role_to_group(project, group, member)
     username = f"archipel-{name}"
-    password = passwords.of(username)
-    user = ensure_user(identity, username, password)
+    user = ensure_user(identity, username, passwords.of(username))
     identity.assign_project_role_to_user(project, user, member)
     admin.set_compute_quotas(project.id, **{key: quota[key] for key in ("instances", "cores", "ram")})
     admin.set_volume_quotas(project.id, volumes=quota["volumes"])
-    # Neutron limits security groups and ports alike; Nova makes a port for each machine.
-    admin.set_network_quotas(project.id, port=quota["ports"], network=quota["networks"], subnet=quota["networks"])
-    account = {
-        "username": username,
-        "password": password,
-        "user_id": user.id,
-        "project_name": name,
-        "project_id": project.id,
-        "domain": "Default",
-    }
-    if name == WITH_APPLICATION_CREDENTIAL:
-        account["application_credential"] = application_credential(username, password, name, passwords)
-    return group, account
-
-
-def application_credential(username, password, project, passwords):
-    """Made by the user itself: nobody else can."""
-    own = cloud(username, password, project)
-    known = own.identity.find_application_credential(own.current_user_id, "site", ignore_missing=True)
-    secret = passwords.of(f"{username}/site")
-    made = known or own.identity.create_application_credential(own.current_user_id, name="site", secret=secret)
-    return {"id": made.id, "name": "site", "secret": secret}
+    account = person(admin, username, [], passwords)
+    return group, account | {"project_name": name, "project_id": project.id}
 
 
 def person(admin, name, groups, passwords):
@@ -249,13 +228,26 @@ def person(admin, name, groups, passwords):
     user = ensure_user(admin.identity, name, password)
     for group in groups:
         admin.identity.add_user_to_group(user, group)
-    return {
+    made = {
         "username": name,
         "password": password,
         "user_id": user.id,
         "domain": "Default",
         "groups": [group.name for group in groups],
     }
+    if name in APPLICATION_CREDENTIALS:
+        made["application_credential"] = application_credential(name, password, passwords)
+    return made
+
+
+def application_credential(name, password, passwords):
+    """Made by the user itself: nobody else can."""
+    own = cloud(name, password, APPLICATION_CREDENTIALS[name])
+    identity, user = own.identity, own.current_user_id
+    secret = passwords.of(f"{name}/site")
+    made = identity.find_application_credential(user, "site", ignore_missing=True)
+    made = made or identity.create_application_credential(user, name="site", secret=secret)
+    return {"id": made.id, "name": "site", "secret": secret}
 
 
 if __name__ == "__main__":

@@ -137,6 +137,7 @@ impl Orders {
     }
 
     fn reconfigured(&self) {
+        self.tokens.forget_refusals();
         for queue in self.all_queues() {
             queue.reconfigured();
         }

@@ -1,8 +1,9 @@
 //! Local tokens, cached per (cloud, account, mapper digest): the predecessor logged in to its cloud for every poll.
 //!
 //! Many that ask for one account at a time share one call to the mapper. A token is renewed before it ends; a driver that
-//! answers `unauthenticated` has it dropped. A refusal is shared for a moment too, so that a thousand orders of one account
-//! make one call and not a thousand.
+//! answers `unauthenticated` has it dropped. A refusal is shared too, for a moment or for as long as the mapper asks, so that
+//! a thousand orders of one account make one call and not a thousand: clouds lock accounts for less. A change of the
+//! configuration ends every refusal, for it may have put right what was refused.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +13,7 @@ use archipel_model::plugin::Context;
 use archipel_model::site::CloudBinding;
 use archipel_model::{Clock, Error, LocalToken, SecretBytes, Timestamp};
 
+use crate::pace;
 use crate::settings::Settings;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +27,7 @@ struct Key {
 struct Held {
     answer: Result<LocalToken, Error>,
     fresh_until: Timestamp,
+    epoch: u64,
 }
 
 /// The cache.
@@ -32,10 +35,8 @@ pub(crate) struct Tokens {
     held: moka::future::Cache<Key, Arc<Held>>,
     clock: Arc<dyn Clock>,
     made: AtomicU64,
-    margin: Duration,
-    age: Duration,
-    refusal: Duration,
-    timeout: Duration,
+    epoch: AtomicU64,
+    settings: Settings,
 }
 
 impl Tokens {
@@ -44,10 +45,8 @@ impl Tokens {
             held: moka::future::Cache::new(settings.tokens_most),
             clock,
             made: AtomicU64::new(0),
-            margin: Settings::ms(settings.token_margin_ms),
-            age: Settings::ms(settings.token_age_ms),
-            refusal: Settings::ms(settings.token_refusal_ms),
-            timeout: Settings::ms(settings.call_timeout_ms),
+            epoch: AtomicU64::new(0),
+            settings: settings.clone(),
         }
     }
 
@@ -59,22 +58,27 @@ impl Tokens {
         context: &Context,
         session: Option<&SecretBytes>,
     ) -> Result<LocalToken, Error> {
-        let now = self.clock.now();
+        let (now, epoch) = (self.clock.now(), self.epoch.load(Ordering::Relaxed));
         let make = async {
             self.made.fetch_add(1, Ordering::Relaxed);
             let call = cloud.mapper.get_token(account, cloud.name.as_str(), context, session);
-            let answer = within(self.timeout, call).await;
+            let answer = within(Settings::ms(self.settings.call_timeout_ms), call).await;
             let now = self.clock.now();
             let fresh_until = match &answer {
                 Ok(token) => self.fresh_until(now, token),
-                Err(_) => now.plus(self.refusal),
+                Err(error) => {
+                    let moment = Settings::ms(self.settings.token_refusal_ms);
+                    now.plus(pace::respecting(error, moment, &self.settings))
+                }
             };
-            Arc::new(Held { answer, fresh_until })
+            Arc::new(Held { answer, fresh_until, epoch })
         };
         let entry = self
             .held
             .entry(key(cloud, account))
-            .or_insert_with_if(make, |held| held.fresh_until <= now)
+            .or_insert_with_if(make, |held| {
+                held.fresh_until <= now || (held.answer.is_err() && held.epoch < epoch)
+            })
             .await;
         entry.into_value().answer.clone()
     }
@@ -84,6 +88,11 @@ impl Tokens {
         self.held.invalidate(&key(cloud, account)).await;
     }
 
+    /// Ends every refusal: the configuration changed.
+    pub(crate) fn forget_refusals(&self) {
+        self.epoch.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// How often a mapper was asked.
     pub(crate) fn made(&self) -> u64 {
         self.made.load(Ordering::Relaxed)
@@ -91,8 +100,11 @@ impl Tokens {
 
     fn fresh_until(&self, now: Timestamp, token: &LocalToken) -> Timestamp {
         match token.expires_at {
-            Some(end) => end.minus(self.margin.min(end.since(now) / 4)),
-            None => now.plus(self.age),
+            Some(end) => {
+                let margin = Settings::ms(self.settings.token_margin_ms);
+                end.minus(margin.min(end.since(now) / 4))
+            }
+            None => now.plus(Settings::ms(self.settings.token_age_ms)),
         }
     }
 }

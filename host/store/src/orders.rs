@@ -42,16 +42,12 @@ const NAMED_DEPENDANTS: usize = 1000;
 pub(crate) struct OrderCollection {
     engine: Arc<dyn Engine>,
     clock: Arc<dyn Clock>,
-    events: watch::Receiver<u64>,
+    pub(crate) events: watch::Receiver<u64>,
     read_before: ReadBefore<OrderId, Stored>,
 }
 
 impl OrderCollection {
-    pub(crate) fn new(
-        engine: Arc<dyn Engine>,
-        clock: Arc<dyn Clock>,
-        events: watch::Receiver<u64>,
-    ) -> Self {
+    pub(crate) fn new(engine: Arc<dyn Engine>, clock: Arc<dyn Clock>, events: watch::Receiver<u64>) -> Self {
         Self { engine, clock, events, read_before: ReadBefore::default() }
     }
 

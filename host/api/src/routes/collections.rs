@@ -77,9 +77,12 @@ fn collection<T: Create + 'static>(routes: Routes, all: &str, each: &str, ids: &
 }
 
 fn list_op(id: &'static str, summary: &'static str) -> Op {
-    Op::new(id, summary)
-        .about("Oldest first. Closed orders only when `state` asks for them.")
-        .answer::<List<OrderView<'_>>>(200, "A page; `Link` has the next.")
+    Op::new(id, summary).about("Oldest first. Closed orders only when `state` asks for them.").answer::<List<
+        OrderView<'_>,
+    >>(
+        200,
+        "A page; `Link` has the next.",
+    )
 }
 
 fn one(routes: Routes, path: &str, ids: &Ids, kind: Option<Kind>) -> Routes {

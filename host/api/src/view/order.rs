@@ -1,6 +1,8 @@
 //! An order as its owner sees it. The driver's own note, the local account and everything of the scheduler stay inside.
 
-use archipel_model::order::{Allocation, Fault, Instance, OnQuota, Order, Scope, Status, Unreachable, WaitingFor};
+use archipel_model::order::{
+    Allocation, Fault, Instance, OnQuota, Order, Scope, Status, Unreachable, WaitingFor,
+};
 use archipel_model::{OrderId, Timestamp};
 use serde::Serialize;
 use serde_json::Value;

@@ -14,7 +14,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
-pub(crate) use exchange::percent_encoded;
+#[doc(hidden)]
+pub use exchange::percent_encoded;
 pub use exchange::{Exchange, ExchangeAnswer};
 pub use host::{LocalToken, Part, Placement, Secret, Source, UserSession};
 

@@ -13,6 +13,7 @@ mod send;
 use crate::error::{Applied, Error, ErrorKind};
 use std::time::Duration;
 
+pub use crate::credentials::percent_encoded;
 pub use request::Request;
 pub use response::Response;
 
@@ -59,10 +60,20 @@ methods! {
 /// How much of a refusal's body goes into the error's text.
 const EXCERPT: usize = 300;
 
-/// The error of a status, none for 2xx and 304. `what` names the request.
+/// The error of a status, none for 2xx and 304. `what` names the request. [`Response::error_for_status`] for those who
+/// read more out of the body first.
 ///
 /// 4xx says that nothing happened, 5xx that it is not known. A redirect is an error, since none is followed.
-pub(crate) fn status_error(what: &str, status: u16, retry_after: Option<&str>, body: &[u8]) -> Option<Error> {
+///
+/// ```
+/// use archipel_sdk::{ErrorKind, http};
+///
+/// let error = http::status_error("GET https://cloud.example/servers", 429, Some("7"), b"slow down").unwrap();
+/// assert_eq!(error.kind(), ErrorKind::Transient);
+/// assert_eq!(error.retry_after_time(), Some(std::time::Duration::from_secs(7)));
+/// ```
+#[must_use]
+pub fn status_error(what: &str, status: u16, retry_after: Option<&str>, body: &[u8]) -> Option<Error> {
     let wait = retry_after.and_then(|value| retry_after_time(value, crate::clock::now_ms()));
     let (kind, applied) = match status {
         200..=299 | 304 => return None,

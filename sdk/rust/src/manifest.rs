@@ -251,6 +251,7 @@ struct Capabilities {
 struct Host {
     origin: Option<String>,
     config: Option<String>,
+    discovered: Option<String>,
     reason: String,
 }
 
@@ -297,7 +298,7 @@ enum Create {
     Neither,
 }
 
-/// Checks a manifest as the host will: unknown fields, missing reasons, hosts that are neither origin nor pointer.
+/// Checks a manifest as the host will: unknown fields, missing reasons, hosts named in none of the three ways.
 ///
 /// # Errors
 /// What is wrong, with its path.
@@ -307,12 +308,15 @@ pub fn check(json: &[u8]) -> Result<(), String> {
         return Err("interfaces: a plugin exports at least one".to_owned());
     }
     for (index, host) in manifest.capabilities.hosts.iter().enumerate() {
-        let problem = match (&host.origin, &host.config) {
-            (Some(origin), None) if origin.starts_with("https://") || origin.starts_with("http://") => None,
-            (None, Some(pointer)) if pointer.starts_with('/') => None,
-            (Some(_), None) => Some("origin: must begin with https:// or http://"),
-            (None, Some(_)) => Some("config: must be a JSON pointer such as \"/auth_url\""),
-            _ => Some("name either an origin or a config pointer"),
+        let problem = match (&host.origin, &host.config, &host.discovered) {
+            (Some(origin), None, None) if origin.starts_with("https://") || origin.starts_with("http://") => {
+                None
+            }
+            (None, Some(pointer), None) if pointer.starts_with('/') => None,
+            (None, None, Some(how)) if !how.is_empty() => None,
+            (Some(_), None, None) => Some("origin: must begin with https:// or http://"),
+            (None, Some(_), None) => Some("config: must be a JSON pointer such as \"/auth_url\""),
+            _ => Some("name one of origin, config and discovered"),
         };
         let problem = problem.or(host.reason.is_empty().then_some("reason: say why"));
         if let Some(problem) = problem {
@@ -368,5 +372,20 @@ mod tests {
         let manifest = r#"{"name":"a","version":"1","sdk":"s","wit":"0.1.0","interfaces":["x"],
             "capabilities":{"hosts":[{"origin":"https://a.example","reason":""}]}}"#;
         assert_eq!(check(manifest.as_bytes()).unwrap_err(), "capabilities.hosts[0].reason: say why");
+    }
+
+    #[test]
+    fn a_host_is_named_in_one_of_three_ways() {
+        let manifest = |host: &str| {
+            format!(
+                r#"{{"name":"a","version":"1","sdk":"s","wit":"0.1.0","interfaces":["x"],
+                "capabilities":{{"hosts":[{{{host},"reason":"r"}}]}}}}"#
+            )
+        };
+        for host in [r#""origin":"https://a.example""#, r#""config":"/url""#, r#""discovered":"catalogue""#] {
+            assert_eq!(check(manifest(host).as_bytes()), Ok(()), "{host}");
+        }
+        let two = manifest(r#""config":"/url","discovered":"catalogue""#);
+        assert!(check(two.as_bytes()).unwrap_err().contains("name one of origin, config and discovered"));
     }
 }

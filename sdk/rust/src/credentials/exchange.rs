@@ -241,8 +241,9 @@ fn json_parts<'a>(json: String, secrets: &[(&str, Source<'a>)]) -> Result<Vec<Pa
     Ok(parts)
 }
 
-/// Percent-encodes all but the unreserved characters of RFC 3986.
-pub(crate) fn percent_encoded(text: &str) -> String {
+/// Percent-encodes all but the unreserved characters of RFC 3986: for a path segment, a query or a form.
+#[must_use]
+pub fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -161,7 +161,9 @@ fn failure(code: &ErrorCode) -> Error {
         | ErrorCode::DestinationIpUnroutable
         | ErrorCode::ConnectionRefused
         | ErrorCode::ConnectionTimeout
-        | ErrorCode::ConnectionLimitReached => (Transient, No),
+        | ErrorCode::ConnectionLimitReached
+        // The handshake failed, so no request was written yet. An alert may come later, and stays unknown.
+        | ErrorCode::TlsProtocolError => (Transient, No),
         ErrorCode::TlsCertificateError | ErrorCode::ConfigurationError | ErrorCode::LoopDetected => {
             (Permanent, No)
         }
@@ -205,5 +207,7 @@ mod tests {
         assert_eq!((lost.kind(), lost.applied_state()), (ErrorKind::Transient, Applied::Unknown));
         let slow = failure(&ErrorCode::HttpResponseTimeout);
         assert_eq!(slow.applied_state(), Applied::Unknown);
+        let handshake = failure(&ErrorCode::TlsProtocolError);
+        assert_eq!((handshake.kind(), handshake.applied_state()), (ErrorKind::Transient, Applied::No));
     }
 }

@@ -1,0 +1,133 @@
+//! What the project may use and uses, by all services: the contract's words first, then the cloud's own.
+//!
+//! Three calls. Each service counts for itself and for everybody in the project. −1 means no limit.
+
+use crate::cloud::Cloud;
+use crate::wire::Service;
+use archipel_sdk::cloud::QuotaEntry;
+use archipel_sdk::{ErrorKind, Result};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Nova's and Cinder's `limits`.
+#[derive(Deserialize)]
+struct Limits {
+    limits: Absolute,
+}
+
+#[derive(Deserialize)]
+struct Absolute {
+    absolute: BTreeMap<String, i64>,
+}
+
+/// Neutron's `quotas/PROJECT/details.json`.
+#[derive(Deserialize)]
+struct Details {
+    quota: BTreeMap<String, Counted>,
+}
+
+#[derive(Deserialize)]
+struct Counted {
+    limit: i64,
+    #[serde(default)]
+    used: i64,
+    #[serde(default)]
+    reserved: i64,
+}
+
+/// Neutron's `quotas/PROJECT`, from a time when it did not count.
+#[derive(Deserialize)]
+struct Quotas {
+    quota: BTreeMap<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Anything {}
+
+/// Our word or the cloud's, its limit, its use.
+type Counter = (&'static str, &'static str, &'static str);
+
+const NOVA: &[Counter] = &[
+    ("instances", "maxTotalInstances", "totalInstancesUsed"),
+    ("vcpu", "maxTotalCores", "totalCoresUsed"),
+    ("ram_mib", "maxTotalRAMSize", "totalRAMUsed"),
+];
+
+const CINDER: &[Counter] = &[
+    ("volumes", "maxTotalVolumes", "totalVolumesUsed"),
+    ("storage_gib", "maxTotalVolumeGigabytes", "totalGigabytesUsed"),
+];
+
+const NOVA_OWN: &[Counter] = &[("server_groups", "maxServerGroups", "totalServerGroupsUsed")];
+
+const CINDER_OWN: &[Counter] = &[
+    ("snapshots", "maxTotalSnapshots", "totalSnapshotsUsed"),
+    ("backups", "maxTotalBackups", "totalBackupsUsed"),
+    ("backup_gib", "maxTotalBackupGigabytes", "totalBackupGigabytesUsed"),
+];
+
+/// Our words for Neutron's; what it counts beside keeps its own.
+const NEUTRON: &[(&str, &str)] = &[("networks", "network"), ("public_ips", "floatingip")];
+
+/// The account's quota.
+pub(crate) fn get(cloud: &Cloud<'_>) -> Result<Vec<QuotaEntry>> {
+    let nova: Limits = cloud.get(Service::Compute, "/limits", &[])?;
+    let cinder: Limits = cloud.get(Service::Volume, "/limits", &[])?;
+    let neutron = neutron(cloud)?;
+    let (nova, cinder) = (nova.limits.absolute, cinder.limits.absolute);
+    let mut entries: Vec<QuotaEntry> = Vec::new();
+    entries.extend(NOVA.iter().filter_map(|counter| counted(&nova, counter)));
+    entries.extend(CINDER.iter().filter_map(|counter| counted(&cinder, counter)));
+    for (ours, theirs) in NEUTRON {
+        entries.extend(neutron.get(*theirs).map(|counted| counted.entry(ours)));
+    }
+    entries.extend(NOVA_OWN.iter().filter_map(|counter| counted(&nova, counter)));
+    entries.extend(CINDER_OWN.iter().filter_map(|counter| counted(&cinder, counter)));
+    let own = neutron.iter().filter(|(word, _)| !NEUTRON.iter().any(|(_, theirs)| theirs == word));
+    entries.extend(own.map(|(word, counted)| counted.entry(word)));
+    Ok(entries)
+}
+
+fn counted(limits: &BTreeMap<String, i64>, (ours, limit, used): &Counter) -> Option<QuotaEntry> {
+    Some(Counted { limit: *limits.get(*limit)?, used: *limits.get(*used)?, reserved: 0 }.entry(ours))
+}
+
+fn neutron(cloud: &Cloud<'_>) -> Result<BTreeMap<String, Counted>> {
+    let project = crate::cloud::segment(&cloud.account.project)?;
+    match cloud.get::<Details>(Service::Network, &format!("/quotas/{project}/details.json"), &[]) {
+        Ok(details) => Ok(details.quota),
+        // The extension `quota_details` is not there: limits as told, and the two that have our words counted.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported) => {
+            undetailed(cloud, project)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn undetailed(cloud: &Cloud<'_>, project: &str) -> Result<BTreeMap<String, Counted>> {
+    let quotas: Quotas = cloud.get(Service::Network, &format!("/quotas/{project}"), &[])?;
+    let mut counts = BTreeMap::new();
+    for (word, path) in [("network", "/networks"), ("floatingip", "/floatingips")] {
+        let Some(limit) = quotas.quota.get(word).and_then(Value::as_i64) else { continue };
+        let key = path.trim_start_matches('/');
+        let used: Vec<Anything> =
+            cloud.all(Service::Network, path, key, &[("project_id", project), ("fields", "id")])?;
+        counts.insert(
+            word.to_owned(),
+            Counted { limit, used: i64::try_from(used.len()).unwrap_or(i64::MAX), reserved: 0 },
+        );
+    }
+    Ok(counts)
+}
+
+impl Counted {
+    fn entry(&self, name: &str) -> QuotaEntry {
+        let used = self.used.saturating_add(self.reserved);
+        QuotaEntry {
+            name: name.to_owned(),
+            total: u64::try_from(self.limit).ok(),
+            used: u64::try_from(used).unwrap_or_default(),
+        }
+    }
+}

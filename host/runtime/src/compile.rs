@@ -88,7 +88,7 @@ async fn in_child(exe: &PathBuf, wasm: &[u8], limits: &RuntimeLimits) -> Result<
     let wall = Duration::from_secs(limits.compile_wall_s);
     let Ok((artefact, complaint, status)) = tokio::time::timeout(wall, work).await else {
         return Err(Refusal::Compile(format!(
-            "it took more than limits.compile_wall_s = {} seconds; make the plugin smaller, or raise the limit",
+            "it took more than limits.plugins.compile_wall_s = {} seconds; make the plugin smaller, or raise the limit",
             limits.compile_wall_s
         )));
     };
@@ -99,7 +99,7 @@ async fn in_child(exe: &PathBuf, wasm: &[u8], limits: &RuntimeLimits) -> Result<
     }
     if u64::try_from(artefact.len()).unwrap_or(u64::MAX) > bound {
         return Err(Refusal::Compile(format!(
-            "its machine code is over limits.artefact_mib = {}",
+            "its machine code is over limits.plugins.artefact_mib = {}",
             limits.artefact_mib
         )));
     }
@@ -128,11 +128,11 @@ fn why(status: std::process::ExitStatus, complaint: &str, limits: &RuntimeLimits
     match (status.code(), status.signal()) {
         (Some(1), _) => clean(complaint),
         (_, Some(SIGXCPU | SIGKILL)) => format!(
-            "it took more than limits.compile_cpu_s = {} seconds of processor time; make the plugin smaller, or raise the limit",
+            "it took more than limits.plugins.compile_cpu_s = {} seconds of processor time; make the plugin smaller, or raise the limit",
             limits.compile_cpu_s
         ),
         (_, Some(SIGABRT)) if complaint.contains("memory allocation") => format!(
-            "it needs more than limits.compile_memory_mib = {}; make the plugin smaller, or raise the limit",
+            "it needs more than limits.plugins.compile_memory_mib = {}; make the plugin smaller, or raise the limit",
             limits.compile_memory_mib
         ),
         _ => format!("the compile process ended with {status}: {}", clean(complaint)),

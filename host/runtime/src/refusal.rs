@@ -18,7 +18,7 @@ pub enum Refusal {
     Writable(u32),
     /// Over `limits.file_mib`.
     #[error(
-        "{size} bytes are more than limits.file_mib = {limit_mib} allows; build it with the profile `plugin`, or raise the limit"
+        "{size} bytes are more than limits.plugins.file_mib = {limit_mib} allows; build it with the profile `plugin`, or raise the limit"
     )]
     TooLarge {
         /// Its bytes.
@@ -65,7 +65,7 @@ pub enum Refusal {
     },
     /// Over one of the limits of structure.
     #[error(
-        "{count} {what} are more than limits.{limit} = {allowed} allows; make the plugin smaller, or raise the limit"
+        "{count} {what} are more than limits.plugins.{limit} = {allowed} allows; make the plugin smaller, or raise the limit"
     )]
     Exceeds {
         /// What there is too much of.
@@ -197,7 +197,7 @@ mod tests {
         );
         assert_eq!(
             Refusal::Exceeds { what: "core modules", count: 65, limit: "modules", allowed: 64 }.to_string(),
-            "65 core modules are more than limits.modules = 64 allows; make the plugin smaller, or raise the limit"
+            "65 core modules are more than limits.plugins.modules = 64 allows; make the plugin smaller, or raise the limit"
         );
         assert!(
             Refusal::Imports { imports: vec!["wasi:sockets/tcp@0.2.0".into()] }

@@ -58,5 +58,5 @@ async fn a_compiler_that_needs_too_much_is_stopped() {
         started(&[("authz.wasm", &plugin)], &format!("{AUTHZ}[limits]\ncompile_memory_mib = 16\n")).await;
     assert_eq!(site.status("authz").state, PluginState::Rejected);
     let site = started(&[("authz.wasm", &plugin)], &format!("{AUTHZ}[limits]\ncompile_wall_s = 0\n")).await;
-    assert!(site.error("authz").contains("limits.compile_wall_s = 0"), "{}", site.error("authz"));
+    assert!(site.error("authz").contains("limits.plugins.compile_wall_s = 0"), "{}", site.error("authz"));
 }

@@ -95,7 +95,7 @@ async fn bad_files_are_refused_each_with_its_reason_and_good_ones_serve() {
 
     site.drop_file("huge.wasm", &vec![0; (1 << 20) + 1]);
     site.until("huge", |status| status.state == PluginState::Rejected).await;
-    assert!(site.error("huge").contains("limits.file_mib = 1"));
+    assert!(site.error("huge").contains("limits.plugins.file_mib = 1"));
     assert!(site.authorize().await.is_ok());
 }
 

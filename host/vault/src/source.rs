@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use archipel_model::SecretBytes;
 use serde::Deserialize;
@@ -34,10 +35,10 @@ impl std::fmt::Debug for SecretSource {
     }
 }
 
-/// The site's secrets by name. A new one is made at each reload.
+/// The site's secrets by name.
 #[derive(Debug, Default)]
 pub struct Vault {
-    secrets: BTreeMap<String, SecretBytes>,
+    secrets: RwLock<BTreeMap<String, SecretBytes>>,
 }
 
 impl Vault {
@@ -53,17 +54,36 @@ impl Vault {
             }
             secrets.insert(name.clone(), read(name, source, base)?);
         }
-        Ok(Self { secrets })
+        Ok(Self { secrets: RwLock::new(secrets) })
     }
 
     /// The secret so named.
     pub fn open(&self, name: &str) -> Option<SecretBytes> {
-        self.secrets.get(name).cloned()
+        self.held().get(name).cloned()
     }
 
     /// All names; never the secrets.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.secrets.keys().map(String::as_str)
+    pub fn names(&self) -> Vec<String> {
+        self.held().keys().cloned().collect()
+    }
+
+    /// Serves the secrets of `new` from now on: what was opened before keeps what it has.
+    pub fn replace(&self, new: Self) {
+        let new = new.secrets.into_inner().unwrap_or_else(PoisonError::into_inner);
+        *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = new;
+    }
+
+    /// Whether both have the same names with the same secrets.
+    pub fn holds_the_same_as(&self, other: &Self) -> bool {
+        let (ours, theirs) = (self.held(), other.held());
+        ours.len() == theirs.len()
+            && ours
+                .iter()
+                .all(|(name, secret)| theirs.get(name).is_some_and(|other| other.reveal() == secret.reveal()))
+    }
+
+    fn held(&self) -> RwLockReadGuard<'_, BTreeMap<String, SecretBytes>> {
+        self.secrets.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

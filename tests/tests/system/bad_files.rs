@@ -27,7 +27,7 @@ async fn what_is_no_plugin_is_shown_with_its_reason_and_harms_nobody() {
         ("text", b"(component)".to_vec(), "this is WebAssembly text"),
         ("core-module", core_module, "this is a core module, not a component"),
         ("precompiled", precompiled, "never accepted"),
-        ("oversized", oversized, "more than limits.file_mib = 4 allows"),
+        ("oversized", oversized, "more than limits.plugins.file_mib = 4 allows"),
         ("truncated", good[..good.len() / 2].to_vec(), "the file ends early"),
         ("truncated-early", good[..12].to_vec(), "the file ends early"),
         ("flipped", flipped, ""),

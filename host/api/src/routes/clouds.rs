@@ -104,8 +104,8 @@ async fn specs(State(app): State<App>, RawQuery(raw): RawQuery, who: Who, path: 
     query::none(raw.as_deref())?;
     let (cloud, granted) = asked(&app, &who, Operation::List, "spec", &path).await?;
     let driver = cloud.specs.as_ref().ok_or_else(|| lacks(&cloud, "specs"))?;
-    let token = token(&app, &who, &granted, &cloud).await?;
-    let specs = driver.get_all_specs(&token).await.map_err(refused)?;
+    let ask = |token: LocalToken| async move { driver.get_all_specs(&token).await };
+    let specs = at_cloud(&app, &who, &granted, &cloud, ask).await?;
     Ok(List::whole(specs.into_iter().map(SpecView::from).collect()).answer(&uri))
 }
 
@@ -118,16 +118,17 @@ async fn spec(
     query::none(raw.as_deref())?;
     let (cloud, granted) = asked(&app, &who, Operation::Read, "spec", &path).await?;
     let driver = cloud.specs.as_ref().ok_or_else(|| lacks(&cloud, "specs"))?;
-    let token = token(&app, &who, &granted, &cloud).await?;
-    Ok(Json(driver.get_spec(path.text("id")?, &token).await.map_err(refused)?.into()))
+    let id = path.text("id")?;
+    let ask = |token: LocalToken| async move { driver.get_spec(id, &token).await };
+    Ok(Json(at_cloud(&app, &who, &granted, &cloud, ask).await?.into()))
 }
 
 async fn images(State(app): State<App>, RawQuery(raw): RawQuery, who: Who, path: InPath, uri: Uri) -> Answer {
     query::none(raw.as_deref())?;
     let (cloud, granted) = asked(&app, &who, Operation::List, "image", &path).await?;
     let driver = cloud.images.as_ref().ok_or_else(|| lacks(&cloud, "images"))?;
-    let token = token(&app, &who, &granted, &cloud).await?;
-    let images = driver.get_all_images(&token).await.map_err(refused)?;
+    let ask = |token: LocalToken| async move { driver.get_all_images(&token).await };
+    let images = at_cloud(&app, &who, &granted, &cloud, ask).await?;
     Ok(List::whole(images.into_iter().map(ImageView::from).collect()).answer(&uri))
 }
 
@@ -140,8 +141,9 @@ async fn image(
     query::none(raw.as_deref())?;
     let (cloud, granted) = asked(&app, &who, Operation::Read, "image", &path).await?;
     let driver = cloud.images.as_ref().ok_or_else(|| lacks(&cloud, "images"))?;
-    let token = token(&app, &who, &granted, &cloud).await?;
-    Ok(Json(driver.get_image(path.text("id")?, &token).await.map_err(refused)?.into()))
+    let id = path.text("id")?;
+    let ask = |token: LocalToken| async move { driver.get_image(id, &token).await };
+    Ok(Json(at_cloud(&app, &who, &granted, &cloud, ask).await?.into()))
 }
 
 async fn networks(
@@ -154,8 +156,8 @@ async fn networks(
     query::none(raw.as_deref())?;
     let (cloud, granted) = asked(&app, &who, Operation::List, "network", &path).await?;
     let driver = cloud.networks.as_ref().ok_or_else(|| lacks(&cloud, "networks"))?;
-    let token = token(&app, &who, &granted, &cloud).await?;
-    let networks = driver.get_all_networks(&token).await.map_err(refused)?;
+    let ask = |token: LocalToken| async move { driver.get_all_networks(&token).await };
+    let networks = at_cloud(&app, &who, &granted, &cloud, ask).await?;
     Ok(List::whole(networks.into_iter().map(NetworkView::from).collect()).answer(&uri))
 }
 
@@ -168,12 +170,13 @@ async fn quota(
     query::none(raw.as_deref())?;
     let (cloud, granted) = asked(&app, &who, Operation::Read, "quota", &path).await?;
     let driver = cloud.quota.as_ref().ok_or_else(|| lacks(&cloud, "a quota"))?;
-    let token = token(&app, &who, &granted, &cloud).await?;
-    let entries = driver.get_user_quota(&token).await.map_err(refused)?;
+    let ask =
+        |token: LocalToken| async move { Ok((driver.get_user_quota(&token).await?, is_shared(&token))) };
+    let (entries, shared) = at_cloud(&app, &who, &granted, &cloud, ask).await?;
     let own = own_usage(&app, &who, &cloud).await?;
     Ok(Json(Quota {
         entries: entries.into_iter().map(Into::into).collect(),
-        shared: is_shared(&token),
+        shared,
         own: own.into(),
     }))
 }
@@ -207,11 +210,31 @@ pub(crate) fn requester(who: &Who, granted: &Granted) -> Requester {
     }
 }
 
-async fn token(app: &App, who: &Who, granted: &Granted, cloud: &CloudBinding) -> Answer<LocalToken> {
+/// Asks a driver under the caller's local account. A token that it does not take (it was revoked at the cloud) is made
+/// anew, once.
+async fn at_cloud<T, F>(
+    app: &App,
+    who: &Who,
+    granted: &Granted,
+    cloud: &CloudBinding,
+    ask: impl Fn(LocalToken) -> F,
+) -> Answer<T>
+where
+    F: Future<Output = Result<T, Error>>,
+{
     if let Some(reason) = &cloud.away {
         return Err(Problem::new(table::UNAVAILABLE, format!("cloud {} is away: {reason}", cloud.name)));
     }
-    app.orders.cloud_token(&requester(who, granted), cloud).await.map_err(refused)
+    let requester = requester(who, granted);
+    let token = app.orders.cloud_token(&requester, cloud).await.map_err(refused)?;
+    let answer = match ask(token.clone()).await {
+        Err(error) if error.kind == ErrorKind::Unauthenticated => {
+            app.orders.forget_cloud_token(cloud, &token).await;
+            ask(app.orders.cloud_token(&requester, cloud).await.map_err(refused)?).await
+        }
+        answer => answer,
+    };
+    answer.map_err(refused)
 }
 
 fn lacks(cloud: &CloudBinding, what: &str) -> Problem {

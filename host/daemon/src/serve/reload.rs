@@ -21,7 +21,7 @@ pub(super) struct Reload {
     pub(super) file: PathBuf,
     /// The configuration that serves; locked for a whole reload, so that two never mix.
     pub(super) current: Mutex<Config>,
-    /// The secrets that serve: those of the start.
+    /// The secrets that serve.
     pub(super) secrets: Arc<Vault>,
     pub(super) runtime: Arc<Runtime>,
     pub(super) identity: Arc<Identity>,
@@ -36,12 +36,12 @@ impl ReloadHook for Reload {
             .map_err(|error| Error::invalid(error.to_string()).code("bad-configuration"))?;
         let refused = |reason: String| Error::invalid(reason).code("bad-configuration");
         let vault = Vault::load(&new.secrets, &new.base).map_err(|error| refused(error.to_string()))?;
-        let mut needs_restart = needs_restart(&current, &new);
-        if !are_same(&self.secrets, &vault) {
-            needs_restart.push("secrets".to_owned());
-        }
+        let needs_restart = needs_restart(&current, &new);
         self.refuse_to_lose_orders(&current, &new).await?;
-        let changed = changed(&current, &new);
+        let mut changed = changed(&current, &new);
+        if !self.secrets.holds_the_same_as(&vault) {
+            changed.push("secrets".to_owned());
+        }
         self.runtime.reconfigure(new.runtime.clone()).await.map_err(|reasons| refused(reasons.join("; ")))?;
         // An order may have come in between; then the old configuration stays.
         if let Err(error) = self.refuse_to_lose_orders(&current, &new).await {
@@ -51,6 +51,8 @@ impl ReloadHook for Reload {
                 .map_err(|reasons| refused(reasons.join("; ")))?;
             return Err(error);
         }
+        self.secrets.replace(vault);
+        self.orders.set_limits(new.limit.clone());
         self.identity.forget_cached();
         self.orders.wake();
         *current = new;
@@ -92,14 +94,6 @@ fn orders_of(cloud: CloudName) -> OrderQuery {
     }
 }
 
-fn are_same(a: &Vault, b: &Vault) -> bool {
-    let is_same = |name: &str| match (a.open(name), b.open(name)) {
-        (Some(a), Some(b)) => a.reveal() == b.reveal(),
-        _ => false,
-    };
-    a.names().eq(b.names()) && a.names().all(is_same)
-}
-
 /// Sections that differ and now serve as the file says.
 fn changed(old: &Config, new: &Config) -> Vec<String> {
     let (a, b) = (&old.runtime, &new.runtime);
@@ -108,6 +102,7 @@ fn changed(old: &Config, new: &Config) -> Vec<String> {
         ("authorization", a.authorization != b.authorization),
         ("cloud", a.cloud != b.cloud),
         ("grants", a.grants != b.grants),
+        ("limit", old.limit != new.limit),
     ];
     sections.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()).collect()
 }
@@ -122,7 +117,6 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("site.listen", a.listen != b.listen),
         ("site.tls", a.tls != b.tls),
         ("site.outgoing_ca", a.outgoing_ca != b.outgoing_ca),
-        ("limit", old.limit != new.limit),
         ("limits.plugins", old.limits.plugins != new.limits.plugins),
         ("limits.api", old.limits.api != new.limits.api),
         ("limits.orders", old.limits.orders != new.limits.orders),

@@ -20,7 +20,7 @@ const FREE_BYTES: u64 = 1 << 30;
 pub(super) async fn look(config: &Config) -> Vec<Finding> {
     let mut findings = vec![site_file(config)];
     findings.push(match archipel_vault::Vault::load(&config.secrets, &config.base) {
-        Ok(vault) => Finding::good("secrets", format!("{} can be read", vault.names().count())),
+        Ok(vault) => Finding::good("secrets", format!("{} can be read", vault.names().len())),
         Err(error) => Finding::bad("secrets", error.to_string(), "give the daemon what it names"),
     });
     if let Some(section) = &config.site.tls {

@@ -93,6 +93,29 @@ async fn a_mapper_that_is_away_keeps_orders_open_and_costs_no_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_login_that_fails_is_not_tried_for_each_order_and_again_when_the_configuration_changed() {
+    let mut rig = Rig::new();
+    rig.start();
+    let wrong = Error::transient("the password is wrong").retry_after(std::time::Duration::from_secs(60));
+    *rig.mapper().away.lock().unwrap() = Some(wrong);
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        ids.push(rig.compute().await);
+        pass(2).await;
+    }
+    pass(550).await;
+    let logins = rig.orders.figures().tokens_made;
+    assert!(logins <= 10, "{logins} logins in ten minutes: a cloud locks the account for less");
+    *rig.mapper().away.lock().unwrap() = None;
+    rig.bind();
+    rig.orders.wake();
+    pass(15).await;
+    for id in ids {
+        assert_eq!(rig.order(id).state, State::Fulfilled);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_mapper_that_needs_the_user_says_so() {
     let rig = Rig::started();
     *rig.mapper().away.lock().unwrap() = Some(Error::unauthenticated("log in again"));

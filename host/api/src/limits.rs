@@ -41,6 +41,11 @@ pub struct ApiLimits {
     pub waits: usize,
     /// Longest `Prefer: wait` in seconds (60).
     pub wait_max_s: u64,
+    /// Event streams at a time (2048): each holds a connection and a page of events. More are 429.
+    pub event_streams: usize,
+    /// Seconds in which the reader of an event stream must take something (30): who does not is cut off, and comes back
+    /// with the last id he saw.
+    pub event_reader_s: u64,
     /// Items of a list's page when none is asked for (100).
     pub page_default: usize,
     /// Most items of a list's page (1000): one answer cannot take the memory of many.
@@ -69,6 +74,8 @@ impl Default for ApiLimits {
             logins: 16,
             waits: 512,
             wait_max_s: 60,
+            event_streams: 2048,
+            event_reader_s: 30,
             page_default: 100,
             page_max: 1000,
             bulk_items: 1000,

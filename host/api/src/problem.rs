@@ -146,9 +146,10 @@ impl IntoResponse for Problem {
 /// RFC 6750; the realm is the same for every site, because a site's id is no secret but nothing a client needs here.
 const CHALLENGE: &str = "Bearer realm=\"archipel\", error=\"invalid_token\"";
 
-fn row_of(error: &Error) -> Row {
-    let code = error.code.as_deref().unwrap_or_default();
-    match error.kind {
+/// The problem of an error's kind and its finer word.
+pub(crate) fn row_of(kind: ErrorKind, code: Option<&str>) -> Row {
+    let code = code.unwrap_or_default();
+    match kind {
         ErrorKind::Invalid => match code {
             "bad-cursor" => table::BAD_CURSOR,
             "unknown-cloud" => table::UNKNOWN_CLOUD,
@@ -186,7 +187,7 @@ fn row_of(error: &Error) -> Row {
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        let row = row_of(&error);
+        let row = row_of(error.kind, error.code.as_deref());
         if row.status == 404 {
             return Self::not_found();
         }

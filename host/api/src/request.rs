@@ -1,7 +1,12 @@
 //! What is known of a request before anyone looks at what it asks: its id, its trace, where it comes from.
 
+use std::convert::Infallible;
+
 use archipel_identity::RequestInfo;
+use axum::extract::FromRequestParts;
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// In and out.
@@ -12,6 +17,25 @@ pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent"
 /// Put on each request by [`serve`](crate::serve): where the connection comes from.
 #[derive(Clone, Debug)]
 pub struct ClientAddress(pub String);
+
+/// Put on each request by [`serve`](crate::serve): told when the daemon stops, for what would never end by itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stopping(pub(crate) CancellationToken);
+
+impl Stopping {
+    /// Ends when the daemon stops.
+    pub(crate) async fn wait(&self) {
+        self.0.cancelled().await;
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Stopping {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
+    }
+}
 
 /// A request's marks.
 #[derive(Clone, Debug)]

@@ -33,7 +33,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use crate::ApiLimits;
-use crate::request::ClientAddress;
+use crate::request::{ClientAddress, Stopping};
 
 /// A pause after `accept` failed (out of descriptors, mostly), so that failing does not become a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -151,12 +151,14 @@ async fn connection<S>(
 {
     let has_asked = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&has_asked);
+    let stopping = Stopping(stop.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         asked.store(true, Ordering::Relaxed);
         let mut request = request.map(Body::new);
         if let Some(from) = &from {
             request.extensions_mut().insert(from.clone());
         }
+        request.extensions_mut().insert(stopping.clone());
         router.clone().oneshot(request)
     });
     let builder = builder(limits);

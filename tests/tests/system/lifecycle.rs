@@ -121,3 +121,25 @@ async fn a_start_that_is_killed_at_any_point_harms_nothing() {
     let order = create(&alice, "computes", &small_compute("c")).await.unwrap();
     reaches(&alice, id(&order), "fulfilled").await.unwrap();
 }
+
+#[tokio::test]
+async fn a_reload_takes_other_limits_and_tells_what_needs_a_restart() {
+    let mut site = Site::temporary().unwrap();
+    site.config["limit"] = json!([{"user": "*", "instances": 1}]);
+    let daemon = site.start().await.unwrap();
+    let alice = daemon.login("alice").await.unwrap();
+    create(&alice, "computes", &small_compute("first")).await.unwrap();
+    let refused = alice.post("/v1/computes", &small_compute("second")).await.unwrap();
+    assert_eq!(refused.status(), 409);
+
+    site.config["limit"] = json!([{"user": "*", "instances": 2}]);
+    site.config["secrets"] = json!({"new": {"env": "PATH"}});
+    site.config["limits"] = json!({"api": {"page_max": 7}});
+    site.write().unwrap();
+    let path = "/v1/admin/config/actions/reload";
+    let told = daemon.admin().post(path, &Value::Null).await.unwrap().success().unwrap();
+    assert_eq!(told["changed"], json!(["limit", "secrets"]));
+    assert_eq!(told["needs_restart"], json!(["limits.api"]));
+    create(&alice, "computes", &small_compute("second")).await.unwrap();
+    assert_eq!(alice.post("/v1/computes", &small_compute("third")).await.unwrap().status(), 409);
+}

@@ -144,6 +144,15 @@ impl Op {
         self
     }
 
+    /// The same answer in another type as well, where the client asks for it.
+    pub(crate) fn also(mut self, status: u16, media: &str) -> Self {
+        if let Some(response) = self.answers.remove(&status) {
+            let response = response.content(media, Content::new(Some(schemas::text())));
+            self.answers.insert(status, response);
+        }
+        self
+    }
+
     /// An answer without a body.
     pub(crate) fn empty(mut self, status: u16, about: &str) -> Self {
         self.answers.insert(status, ResponseBuilder::new().description(about));

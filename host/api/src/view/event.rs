@@ -44,6 +44,11 @@ pub(crate) struct EventList {
 }
 
 impl EventView {
+    /// The CloudEvents type.
+    pub(crate) fn kind(&self) -> &str {
+        &self.kind
+    }
+
     pub(crate) fn of(event: &Event, site: &SiteId, keys: &SiteKeys) -> Self {
         Self {
             specversion: "1.0",

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 use crate::openapi::schemas;
+use crate::problem::row_of;
 
 /// An order. Fields come in this order.
 #[derive(Debug, Serialize, ToSchema)]
@@ -84,6 +85,8 @@ struct FaultView<'a> {
     kind: String,
     /// A finer word, e.g. `dependency-failed`.
     code: Option<&'a str>,
+    /// The status of an answer with the same failure: 409 where the cloud's quota is used up, 403 where it forbids.
+    status: u16,
     /// In the plugin's words.
     message: &'a str,
     #[schema(value_type = String, format = DateTime)]
@@ -225,6 +228,7 @@ impl<'a> FaultView<'a> {
         Self {
             kind: fault.kind.to_string(),
             code: fault.code.as_deref(),
+            status: row_of(fault.kind, fault.code.as_deref()).status,
             message: &fault.message,
             at: fault.at,
             order: fault.order,
@@ -320,6 +324,20 @@ pub(crate) struct BulkResult {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use archipel_model::ErrorKind;
+
+    #[test]
+    fn a_fault_has_the_status_that_an_answer_would_have() {
+        let fault = |kind| Fault { kind, code: None, message: "m".into(), at: Timestamp::from_millis(0), order: None };
+        for (kind, status) in [
+            (ErrorKind::QuotaExceeded, 409),
+            (ErrorKind::Forbidden, 403),
+            (ErrorKind::Permanent, 422),
+            (ErrorKind::Transient, 503),
+        ] {
+            assert_eq!(FaultView::of(&fault(kind)).status, status);
+        }
+    }
 
     #[test]
     fn redaction_takes_away_what_a_pointer_names_and_nothing_else() {

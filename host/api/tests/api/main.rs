@@ -20,4 +20,5 @@ mod failures;
 mod idempotency;
 mod serving;
 mod site;
+mod streams;
 mod tokens;

@@ -328,7 +328,13 @@ mod tests {
 
     #[test]
     fn a_fault_has_the_status_that_an_answer_would_have() {
-        let fault = |kind| Fault { kind, code: None, message: "m".into(), at: Timestamp::from_millis(0), order: None };
+        let fault = |kind| Fault {
+            kind,
+            code: None,
+            message: "m".into(),
+            at: Timestamp::from_millis(0),
+            order: None,
+        };
         for (kind, status) in [
             (ErrorKind::QuotaExceeded, 409),
             (ErrorKind::Forbidden, 403),

@@ -14,6 +14,7 @@ pub mod built;
 pub mod cli;
 pub mod component;
 pub mod daemon;
+pub mod openstack;
 pub mod orders;
 pub mod site;
 pub mod torture;

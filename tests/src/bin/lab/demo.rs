@@ -3,7 +3,6 @@
 mod hints;
 mod order;
 mod plug;
-mod say;
 mod swap;
 
 use std::net::TcpListener;
@@ -15,7 +14,7 @@ use archipel_tests::daemon::Daemon;
 use archipel_tests::site::Site;
 use serde_json::json;
 
-use say::{heading, line};
+use crate::say::{heading, line};
 
 /// What to do.
 #[derive(Debug, clap::Args)]

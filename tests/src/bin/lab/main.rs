@@ -10,6 +10,8 @@
 )]
 
 mod demo;
+mod openstack_story;
+mod say;
 mod torture;
 mod with_site;
 
@@ -25,6 +27,8 @@ enum Lab {
     Demo(demo::Options),
     /// Kill a loaded site again and again.
     Torture(torture::Options),
+    /// Walk through the whole story of a site over a real OpenStack that is up.
+    OpenstackStory(openstack_story::Options),
     /// Run a program with a site beside it, which it finds in ARCHIPEL_* variables.
     WithSite {
         /// The program and its arguments.
@@ -38,6 +42,7 @@ async fn main() -> ExitCode {
     let went_well = match Lab::parse() {
         Lab::Demo(options) => demo::run(options).await,
         Lab::Torture(options) => torture::run(options).await,
+        Lab::OpenstackStory(options) => openstack_story::run(options).await,
         Lab::WithSite { command } => with_site::run(&command).await,
     };
     match went_well {

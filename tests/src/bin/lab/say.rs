@@ -1,11 +1,11 @@
 //! What is printed.
 
 /// A part of the walk begins.
-pub(super) fn heading(text: &str) {
+pub(crate) fn heading(text: &str) {
     println!("\n== {text}");
 }
 
 /// One thing that happened.
-pub(super) fn line(text: &str) {
+pub(crate) fn line(text: &str) {
     println!("   {text}");
 }

@@ -8,7 +8,7 @@ use archipel_tests::orders;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::say::{heading, line};
+use crate::say::{heading, line};
 use super::text;
 
 /// Orders four things in one request, each resting on earlier ones, and follows them; gives the compute.

@@ -8,7 +8,7 @@ use archipel_tests::daemon::Daemon;
 use archipel_tests::orders;
 use archipel_tests::site::Site;
 
-use super::say::{heading, line};
+use crate::say::{heading, line};
 use super::text;
 
 /// Gives the daemon that serves afterwards. The old token still works: sessions are durable too.

@@ -12,7 +12,7 @@ use archipel_tests::site::Site;
 use archipel_tests::{built, orders};
 use serde_json::{Value, json};
 
-use super::say::{heading, line};
+use crate::say::{heading, line};
 use super::{order, text};
 
 const BEFORE: &str = "mapper-all-to-one";

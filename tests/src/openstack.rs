@@ -1,0 +1,8 @@
+//! A site over a real OpenStack: the [`peer::Peer`] that `tests/peers/openstack/up` started, what its services say
+//! themselves ([`cloud::Cloud`]), the [`site`] that uses it, and the search for [`secrets`] where none may be.
+
+pub mod cloud;
+pub mod peer;
+pub mod secrets;
+pub mod site;
+pub mod tee;

@@ -10,7 +10,7 @@ use archipel_sdk::{Error, ErrorKind, Result};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-pub(crate) use server::Server;
+use server::Server;
 
 /// The answer to a create and to a look.
 #[derive(Deserialize)]
@@ -122,15 +122,9 @@ pub(crate) fn find(cloud: &Cloud<'_>, order: &OrderRef) -> Result<Vec<Tagged>> {
 
 /// A page of all of ours.
 pub(crate) fn list(cloud: &Cloud<'_>, cursor: Option<&str>) -> Result<Page> {
-    let page = servers(cloud, cursor)?;
-    let items = page.items.into_iter().filter_map(|server| server.tagged(None)).collect();
-    Ok(Page { items, next: page.next })
-}
-
-/// A page of our servers.
-pub(crate) fn servers(cloud: &Cloud<'_>, cursor: Option<&str>) -> Result<crate::pages::Slice<Server>> {
-    let mut page: crate::pages::Slice<Server> =
+    let page: crate::pages::Slice<Server> =
         cloud.page(Service::Compute, "/servers/detail", "servers", &[("tags", tag::KEY)], cursor)?;
-    page.items.retain(|server| server.tag().is_some_and(|tag| tag::is_ours(tag, cloud.config)));
-    Ok(page)
+    let ours = page.items.into_iter().filter_map(|server| server.tagged(None));
+    let items = ours.filter(|tagged| tag::is_ours(&tagged.tag, cloud.config)).collect();
+    Ok(Page { items, next: page.next })
 }

@@ -1,9 +1,9 @@
 //! Which version of Nova's API is spoken.
 //!
-//! Asked for is 2.70 (Stein, 2019): the flavour inside the server (2.47), tags of attachments (2.49, shown since 2.70),
-//! server tags in the create (2.52) and extra specs inside the flavours (2.61). An older Nova refuses that with 406 and
-//! then speaks the highest version that it names in its version document, down to 2.52 (Pike, 2017). Extra specs then
-//! cost a call per flavour where an order has requirements, and attachments are known by their pair alone.
+//! Asked for is 2.61 (Rocky, 2018): the flavour inside the server (2.47), server tags in the create (2.52) and extra specs
+//! inside the flavours (2.61). An older Nova refuses that with 406 and is then spoken to in the highest version that its
+//! version document names, down to 2.52 (Pike, 2017); extra specs then cost a call per flavour where an order has
+//! requirements.
 //! Cinder, Neutron and Glance need no version: what is used was there in Cinder 3.0, Neutron 2.0 and Glance 2.0.
 
 use archipel_sdk::{Error, Result};
@@ -13,13 +13,10 @@ use std::fmt;
 use std::str::FromStr;
 
 /// What is asked for.
-pub(crate) const WANTED: Microversion = Microversion(2, 70);
+pub(crate) const WANTED: Microversion = Microversion(2, 61);
 
 /// What is needed.
 const LEAST: Microversion = Microversion(2, 52);
-
-/// Since when an attachment shows its tag.
-pub(crate) const SHOWS_ATTACHMENT_TAGS: Microversion = Microversion(2, 70);
 
 /// Endpoints whose version is remembered. One site drives few.
 const MOST: usize = 64;

@@ -5,7 +5,7 @@
 //! | compute | metadata `archipel` | server tag `archipel:ORDER` (a server tag has at most 60 characters, no `/` and no `,`) |
 //! | volume | metadata `archipel` | that metadata |
 //! | network, its subnet | `description` | `description` |
-//! | attachment | – (the pair of instances is that of the order) | device tag `archipel:ORDER` on the server's attachments |
+//! | attachment | the volume's metadata, `archipel-attachment-SERVER` | the volume |
 //!
 //! Names are left to people: whoever renames a machine in the dashboard does not take it from its order.
 
@@ -48,13 +48,6 @@ pub(crate) fn is_ours(tag: &str, config: &Config) -> bool {
     }
 }
 
-/// The whole tag of the order with this short tag, at the site of another whole tag.
-pub(crate) fn beside(short: &str, whole: &str) -> Option<String> {
-    let order = short.strip_prefix(PREFIX)?;
-    let (site, _) = whole.rsplit_once(':')?;
-    Some(format!("{site}:{order}"))
-}
-
 /// What the cloud shows to people: the order's name where it has one.
 pub(crate) fn name(name: Option<&str>, order: &OrderRef) -> String {
     let clean: String = name.unwrap_or_default().chars().filter(|c| !c.is_control()).collect();
@@ -84,11 +77,9 @@ mod tests {
     }
 
     #[test]
-    fn a_short_tag_becomes_whole_beside_another_of_the_same_site() {
-        assert_eq!(short("0191"), "archipel:0191");
-        assert_eq!(beside("archipel:0191", "archipel:s:0190").as_deref(), Some("archipel:s:0191"));
-        assert_eq!(beside("root", "archipel:s:0190"), None);
-        assert!(short("01900000-0000-7000-8000-000000000000").len() <= 60);
+    fn a_short_tag_fits_into_a_server_tag() {
+        let short = short("01900000-0000-7000-8000-000000000000");
+        assert!(short.len() <= 60 && !short.contains(['/', ',']));
     }
 
     #[test]

@@ -156,9 +156,24 @@ pub(crate) fn list(cloud: &Cloud<'_>, cursor: Option<&str>) -> Result<Page> {
 }
 
 impl Volume {
-    /// Whether it is attached to this server, for good.
+    /// Cinder's id.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What is written on it.
+    pub(crate) fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// Whether Cinder has attached it to this server.
+    pub(crate) fn is_attached_to(&self, server: &str) -> bool {
+        self.attachments.iter().any(|attached| attached.server_id == server)
+    }
+
+    /// Whether it can be used there.
     pub(crate) fn is_in_use_by(&self, server: &str) -> bool {
-        self.status == "in-use" && self.attachments.iter().any(|attached| attached.server_id == server)
+        self.status == "in-use" && self.is_attached_to(server)
     }
 
     /// Cinder's own word.

@@ -26,7 +26,7 @@ const SOON_MS: u32 = 1000;
 /// A server. Of one in a cell that is down Nova tells id and status only.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Server {
-    pub(crate) id: String,
+    id: String,
     status: String,
     #[serde(default)]
     created: Option<String>,
@@ -43,8 +43,6 @@ pub(crate) struct Server {
     image: Value,
     #[serde(default, rename = "OS-EXT-STS:task_state")]
     task_state: Option<String>,
-    #[serde(default, rename = "os-extended-volumes:volumes_attached")]
-    volumes_attached: Vec<Attached>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -69,21 +67,10 @@ struct Flavor {
     disk: Option<u64>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Attached {
-    #[serde(rename = "id")]
-    _id: String,
-}
-
 impl Server {
     /// Its whole tag, if it has one.
     pub(crate) fn tag(&self) -> Option<&str> {
         self.metadata.get(tag::KEY).map(String::as_str)
-    }
-
-    /// Whether volumes are attached to it.
-    pub(crate) fn has_volumes(&self) -> bool {
-        !self.volumes_attached.is_empty()
     }
 
     /// A deleted server that Nova keeps for a while.

@@ -7,10 +7,13 @@ use serde::Deserialize;
 
 use crate::catalogue::Catalogue;
 use crate::login::Login;
-use crate::token::{Answer, Issued, Token};
+use crate::token::{Answer, Issued, Receipt, Step, Token};
 
 /// The name under which a login captures the token.
 const TOKEN: &str = "token";
+
+/// Where Keystone hands out, and takes back, the receipt of a first step.
+const RECEIPT: &str = "openstack-auth-receipt";
 
 /// One Keystone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,24 +39,45 @@ impl Keystone {
     /// Logs in. A connection that breaks is tried once more: a second token harms nobody.
     ///
     /// # Errors
-    /// `unauthenticated` when Keystone accepts neither user nor secret nor project, it does not say which;
-    /// `transient` when it cannot be asked or is busy; `permanent` when what answers is not Keystone; `forbidden`
-    /// when a grant is missing.
+    /// `unauthenticated` when Keystone does not accept user, secret or project, it does not say which; `invalid` and
+    /// `forbidden` in its own words; `transient` when it cannot be asked or is busy; `permanent` when what answers is
+    /// not Keystone, or when a grant is missing.
     pub fn login(&self, login: &Login<'_>, secret: &Secret) -> Result<Issued> {
+        match self.step(login, secret, None)? {
+            Step::Issued(issued) => Ok(issued),
+            Step::More(receipt) => Err(Error::unauthenticated(format!(
+                "keystone, a login: it asks for {} as well, which nobody is there to type",
+                receipt.wanted()
+            ))),
+        }
+    }
+
+    /// One step of a login that may need several: of a user with `multi_factor_auth_rules`. `receipt` is of the step
+    /// before.
+    ///
+    /// # Errors
+    /// As [`Keystone::login`].
+    pub fn step(&self, login: &Login<'_>, secret: &Secret, receipt: Option<&str>) -> Result<Step> {
         let url = format!("{}/auth/tokens?nocatalog", self.base);
         let (body, placeholder) = login.body_and_placeholder();
         let send = || -> Result<ExchangeAnswer> {
-            Exchange::post(&url)
-                .header("accept", "application/json")
-                .json(&body, &[(&placeholder, secret.into())])?
-                .capture_header(TOKEN, "x-subject-token")
-                .send()
+            let request = Exchange::post(&url).header("accept", "application/json");
+            match receipt {
+                Some(receipt) => request.header(RECEIPT, receipt),
+                None => request,
+            }
+            .json(&body, &[(&placeholder, secret.into())])?
+            .capture_header(TOKEN, "x-subject-token")
+            .send()
         };
-        let mut answer = send().or_else(|error| if broke_off(&error) { send() } else { Err(error) })?;
+        let mut answer = send().or_else(|error| again(error, send)).map_err(denied_here)?;
+        if let (401, Some(receipt)) = (answer.status(), answer.header(RECEIPT)) {
+            return Receipt::read(receipt, answer.bytes()).map(Step::More);
+        }
         let retry_after = answer.header("retry-after");
         judge("a login", answer.status(), retry_after, answer.bytes(), ErrorKind::Permanent)?;
         let Answer { token } = answer.json()?;
-        Ok(Issued { secret: answer.take(TOKEN)?, token })
+        Ok(Step::Issued(Issued { secret: answer.take(TOKEN)?, token }))
     }
 
     /// What a token says, asked with the token itself. Keystone says so only of one that is valid now.
@@ -96,7 +120,7 @@ impl Keystone {
     ) -> Result<Response> {
         let send =
             || request().header("accept", "application/json").secret_header("x-auth-token", token).send();
-        let answer = send().or_else(|error| if broke_off(&error) { send() } else { Err(error) })?;
+        let answer = send().or_else(|error| again(error, send)).map_err(denied_here)?;
         let what = url.strip_prefix(self.base.as_str()).unwrap_or(url).split('?').next().unwrap_or_default();
         let (what, retry_after) = (format!("GET {what}"), answer.header("retry-after"));
         judge(&what, answer.status(), retry_after, answer.bytes(), not_found)?;
@@ -104,9 +128,19 @@ impl Keystone {
     }
 }
 
-/// Sent, and the connection broke: often one that the far side had closed while it stood in the pool.
-fn broke_off(error: &Error) -> bool {
-    error.kind() == ErrorKind::Transient && error.applied_state() == Applied::Unknown
+/// Once more, where the request was sent and the connection broke: often one that the far side had closed while it stood
+/// in the pool.
+fn again<T>(error: Error, send: impl FnOnce() -> Result<T>) -> Result<T> {
+    if error.kind() == ErrorKind::Transient && error.applied_state() == Applied::Unknown {
+        send()
+    } else {
+        Err(error)
+    }
+}
+
+/// What was not sent because a grant is missing is the site's mistake, not the user's, as Keystone's 403 would be.
+fn denied_here(error: Error) -> Error {
+    if error.kind() == ErrorKind::Forbidden { Error::permanent(error.message()) } else { error }
 }
 
 /// Keystone's error body.

@@ -28,4 +28,4 @@ pub use account::{Account, AccountText, Place};
 pub use catalogue::{Catalogue, SERVICES};
 pub use client::Keystone;
 pub use login::{Login, Method, NameOrId, Scope, User};
-pub use token::{Issued, Named, NamedIn, Token};
+pub use token::{Issued, Named, NamedIn, Receipt, Step, Token};

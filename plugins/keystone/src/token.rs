@@ -32,6 +32,74 @@ pub struct Issued {
     pub token: Token,
 }
 
+/// How one step of a login ends.
+#[derive(Debug)]
+pub enum Step {
+    /// Done.
+    Issued(Issued),
+    /// So far right, and not enough.
+    More(Receipt),
+}
+
+/// What a user has proved so far, and what is still to be proved (Keystone's multi-factor authentication).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// To be handed in with the next step. It proves one factor of several and opens nothing by itself.
+    pub receipt: String,
+    /// Whose.
+    pub user: NamedIn,
+    /// What was proved: `password`.
+    pub done: Vec<String>,
+    /// The sets of which one must be complete.
+    pub required: Vec<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct ReceiptAnswer {
+    receipt: ReceiptBody,
+    required_auth_methods: Vec<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct ReceiptBody {
+    methods: Vec<String>,
+    user: NamedIn,
+}
+
+impl Receipt {
+    pub(crate) fn read(receipt: &str, body: &[u8]) -> Result<Self> {
+        let answer: ReceiptAnswer = serde_json::from_slice(body).map_err(|error| {
+            Error::permanent(format!("keystone gives a receipt that cannot be read: {error}"))
+        })?;
+        Ok(Self {
+            receipt: receipt.to_owned(),
+            user: answer.receipt.user,
+            done: answer.receipt.methods,
+            required: answer.required_auth_methods,
+        })
+    }
+
+    /// Whether one more proof by `method` is enough.
+    #[must_use]
+    pub fn needs_only(&self, method: &str) -> bool {
+        self.required.iter().any(|set| {
+            set.iter().any(|one| one == method)
+                && set.iter().all(|one| one == method || self.done.contains(one))
+        })
+    }
+
+    /// What is still wanted, for people.
+    #[must_use]
+    pub fn wanted(&self) -> String {
+        let missing = |set: &Vec<String>| {
+            let left: Vec<&str> =
+                set.iter().filter(|one| !self.done.contains(one)).map(String::as_str).collect();
+            left.join(" and ")
+        };
+        self.required.iter().map(missing).collect::<Vec<_>>().join(", or ")
+    }
+}
+
 /// Something with an id and a name.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Named {
@@ -125,5 +193,18 @@ mod tests {
             token.expires_at().unwrap_err().message(),
             "keystone states a time that is none: \"soon\""
         );
+    }
+
+    #[test]
+    fn a_receipt_tells_what_is_still_to_be_proved() {
+        let body = br#"{"receipt": {"methods": ["password"], "expires_at": "2026-11-22T02:35:00.000000Z",
+            "issued_at": "2026-11-22T02:30:00.000000Z",
+            "user": {"domain": {"id": "default", "name": "Default"}, "id": "u1", "name": "ada"}},
+            "required_auth_methods": [["password", "totp"], ["password", "a", "b"]]}"#;
+        let receipt = Receipt::read("r", body).unwrap();
+        assert!(receipt.needs_only("totp") && !receipt.needs_only("a") && !receipt.needs_only("password"));
+        assert_eq!(receipt.wanted(), "totp, or a and b");
+        assert_eq!(receipt.user.id, "u1");
+        assert!(Receipt::read("r", b"{}").is_err());
     }
 }

@@ -109,7 +109,6 @@ impl Step<'_> {
         view: &InstanceView,
     ) -> Result<Next, Trouble> {
         let now = self.now();
-        self.memory.failures = 0;
         let asked = *self.memory.deleted_at.get_or_insert(now);
         // What is not busy going after `settle` did not take the delete: it may not have shown yet when that was asked for.
         let settings = self.settings();
@@ -121,12 +120,14 @@ impl Step<'_> {
         if now >= asked.plus(patience) {
             let instance = order.instance.as_ref();
             let driver_state = instance.map_or("", |instance| instance.driver_state.as_str());
+            // Looks that succeed do not shorten the back-off of deletes that are refused.
             if let Err(failure) = reach.delete(&view.id, driver_state).await {
                 return self.not_deleted(order, &failure).await;
             }
             self.memory.deleted_at = Some(now);
             self.memory.quiet = 0;
         }
+        self.memory.failures = 0;
         let draft = self.draft(order).reached().edit(|order| {
             if let Some(closing) = &mut order.closing {
                 closing.not_found_at = None;

@@ -288,3 +288,18 @@ async fn a_closed_order_is_kept_for_its_time_and_then_forgotten() {
     pass(2 * 86_400).await;
     assert!(rig.store.all().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_that_was_accepted_and_then_conflicts_is_repeated_ever_more_slowly() {
+    let rig = Rig::started();
+    let id = rig.fulfilled().await;
+    *rig.cloud().delete_takes.lock().unwrap() = Duration::from_secs(365 * 24 * 3600);
+    let conflict = || Fault::Refuse(Error::conflict("something else holds it"));
+    let accepted = std::iter::once(Fault::Slow(Duration::ZERO));
+    rig.cloud().ledger().delete_faults.extend(accepted.chain(std::iter::repeat_with(conflict).take(1000)));
+    rig.delete(id).await;
+    pass(3600).await;
+    let deletes = rig.cloud().calls("delete", id).len();
+    assert!((3..=300).contains(&deletes), "{deletes} deletes in an hour, where the longest wait is 30 s");
+    assert_eq!(rig.order(id).fault.unwrap().message, "something else holds it");
+}

@@ -226,11 +226,11 @@ where
         return Err(Problem::new(table::UNAVAILABLE, format!("cloud {} is away: {reason}", cloud.name)));
     }
     let requester = requester(who, granted);
-    let token = app.orders.cloud_token(&requester, cloud).await.map_err(refused)?;
+    let token = app.orders.cloud_token(&requester, cloud).await.map_err(not_mapped)?;
     let answer = match ask(token.clone()).await {
         Err(error) if error.kind == ErrorKind::Unauthenticated => {
             app.orders.forget_cloud_token(cloud, &token).await;
-            ask(app.orders.cloud_token(&requester, cloud).await.map_err(refused)?).await
+            ask(app.orders.cloud_token(&requester, cloud).await.map_err(not_mapped)?).await
         }
         answer => answer,
     };
@@ -244,7 +244,13 @@ fn lacks(cloud: &CloudBinding, what: &str) -> Problem {
     }
 }
 
-/// What a mapper or driver says is about the local account, not about the caller: its `unauthenticated` is no 401.
+/// That a mapper forbids is about the caller, who has no account at this cloud.
+fn not_mapped(error: Error) -> Problem {
+    if error.kind == ErrorKind::Forbidden { error.into() } else { refused(error) }
+}
+
+/// What else a mapper says, and whatever a driver says, is about the local account, not about the caller: its
+/// `unauthenticated` is no 401.
 fn refused(error: Error) -> Problem {
     match error.kind {
         ErrorKind::Transient | ErrorKind::NotFound | ErrorKind::Unsupported | ErrorKind::Internal => {

@@ -67,6 +67,6 @@ async fn a_cloud_that_is_away_is_503_and_one_that_refuses_422() {
     assert_eq!(reply.problem(), "cloud-refused");
     assert_eq!(reply.json["detail"], "the project is locked");
     let nobody = site.token("nobody").await;
-    let reply = site.get("/v1/clouds/one/specs", &nobody).await.ok(422);
-    assert_eq!(reply.problem(), "cloud-refused", "the mapper's refusal is about the account");
+    let reply = site.get("/v1/clouds/one/specs", &nobody).await.ok(403);
+    assert_eq!(reply.problem(), "forbidden", "the mapper's refusal is about who asks");
 }

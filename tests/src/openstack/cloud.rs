@@ -64,7 +64,8 @@ impl Cloud {
         body: Option<&Value>,
     ) -> Result<Answer> {
         let client = Client::at_url(&self.peer.origin(service)?, None)?;
-        let headers = [("x-auth-token", self.token.as_str()), ("openstack-api-version", COMPUTE_VERSION)];
+        let mut headers = vec![("x-auth-token", self.token.as_str())];
+        headers.extend((service == "compute").then_some(("openstack-api-version", COMPUTE_VERSION)));
         Ok(client.send(method, path, &headers, body).await?)
     }
 

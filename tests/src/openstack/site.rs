@@ -159,8 +159,8 @@ fn grants(peer: &Peer) -> Result<Value> {
             "pin": "capabilities",
             "secrets": [
                 log_in("login.*"),
-                show("captured.token", "/v3/*"),
-                show("session", "/v3/*"),
+                show("session", "/v3/auth/tokens"),
+                show("session", "/v3/users/*/groups"),
                 at_keystone("session", "GET", "/v3/auth/tokens", "header:x-subject-token"),
             ],
         },
@@ -174,7 +174,7 @@ fn grants(peer: &Peer) -> Result<Value> {
 /// # Errors
 /// When the site refuses.
 pub async fn token(site: &Client, who: Person<'_>, password: &str) -> Result<String> {
-    let credentials = json!({"username": who.username(), "domain": who.domain(), "password": password});
+    let credentials = json!({"username": who.username(), "user_domain": who.domain(), "password": password});
     let answer = site.post("/v1/tokens", &json!({"binding": "keystone", "credentials": credentials})).await?;
     Ok(answer.success()?["token"].as_str().context("a token in the answer")?.to_owned())
 }

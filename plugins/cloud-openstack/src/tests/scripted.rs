@@ -1,0 +1,1 @@
+//! Scripted: what a healthy cloud does not do.

@@ -2,10 +2,10 @@
 //!
 //! Three calls. Each service counts for itself and for everybody in the project. −1 means no limit.
 
-use crate::cloud::Cloud;
+use crate::cloud::{self, Cloud, segment};
 use crate::wire::Service;
+use archipel_sdk::Result;
 use archipel_sdk::cloud::QuotaEntry;
-use archipel_sdk::{ErrorKind, Result};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -94,15 +94,14 @@ fn counted(limits: &BTreeMap<String, i64>, (ours, limit, used): &Counter) -> Opt
 }
 
 fn neutron(cloud: &Cloud<'_>) -> Result<BTreeMap<String, Counted>> {
-    let project = crate::cloud::segment(&cloud.account.project)?;
-    match cloud.get::<Details>(Service::Network, &format!("/quotas/{project}/details.json"), &[]) {
-        Ok(details) => Ok(details.quota),
-        // The extension `quota_details` is not there: limits as told, and the two that have our words counted.
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported) => {
-            undetailed(cloud, project)
-        }
-        Err(error) => Err(error),
+    let project = segment(&cloud.account.project)?;
+    let (call, answer) =
+        cloud.ask(Service::Network, "GET", &format!("/quotas/{project}/details.json"), &[], None)?;
+    // The extension `quota_details` is not there: limits as told, and the two that have our words counted.
+    if answer.status == 404 {
+        return undetailed(cloud, project);
     }
+    cloud::read::<Details>(&call, answer).map(|details| details.quota)
 }
 
 fn undetailed(cloud: &Cloud<'_>, project: &str) -> Result<BTreeMap<String, Counted>> {

@@ -64,8 +64,7 @@ pub(crate) fn says_gone(answer: &Answer, id: &str) -> bool {
     answer.status == 404
         && match Said::read(&answer.body) {
             Said::Service { about, words } => {
-                (about == "itemNotFound" || (about.ends_with("NotFound") && about != "HTTPNotFound"))
-                    && words.contains(id)
+                (about == "itemNotFound" || about.ends_with("NotFound")) && words.contains(id)
             }
             Said::Other(_) => false,
         }
@@ -91,7 +90,9 @@ impl Said {
         let text = |key: &str| value.get(key).and_then(Value::as_str).map(plain_text);
         match text("message").or_else(|| value.as_str().map(plain_text)) {
             // Whoever could not find the way speaks for no resource.
-            Some(words) if name == "error" => Said::Other(words),
+            Some(words) if name == "error" || text("type").as_deref() == Some("HTTPNotFound") => {
+                Said::Other(words)
+            }
             Some(words) => Said::Service { about: text("type").unwrap_or(name), words },
             None => other(),
         }

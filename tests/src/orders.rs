@@ -7,8 +7,8 @@ use archipel_client::{Answer, Client};
 use http::Method;
 use serde_json::{Value, json};
 
-/// The longest that an order may take to where a test wants it; generous, because machines are busy.
-const MOST: Duration = Duration::from_secs(90);
+/// The longest that an order may take to where a test wants it; generous, because machines are busy and clouds are slow.
+const MOST: Duration = Duration::from_secs(300);
 
 /// The body of a small compute.
 pub fn small_compute(name: &str) -> Value {

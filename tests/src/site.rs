@@ -136,6 +136,11 @@ impl Site {
         }))
     }
 
+    /// The site's name in the federation.
+    pub fn id(&self) -> &str {
+        self.config["site"]["id"].as_str().unwrap_or_default()
+    }
+
     /// The site's folder.
     pub fn folder(&self) -> &Path {
         match &self.folder {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::peer::{Peer, Person};
 use crate::built;
-use crate::site::{SITE_ID, Site};
+use crate::site::Site;
 
 /// The name of the cloud.
 pub const CLOUD: &str = "openstack";
@@ -35,9 +35,11 @@ pub fn site(peer: &Peer) -> Result<Site> {
     }
     site.users.clear();
     let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    // Of its own each time: what an earlier run may have left in the cloud is not ours.
+    let id = format!("site-{:08x}.example.org", rand::random::<u32>());
     site.config = json!({
-        // The same over every restart, so that clients find it again.
-        "site": {"id": SITE_ID, "listen": format!("127.0.0.1:{port}")},
+        // The same port over every restart, so that clients find it again.
+        "site": {"id": id, "listen": format!("127.0.0.1:{port}")},
         "identity": [identity(peer)],
         "authorization": [authorization(peer)],
         "cloud": [{
@@ -45,7 +47,7 @@ pub fn site(peer: &Peer) -> Result<Site> {
             "driver": "cloud-openstack",
             "mapper": "mapper-by-group",
             "mapper_config": mapper(peer),
-            "config": {"site": SITE_ID, "default_network": "common"},
+            "config": {"site": id, "default_network": "common"},
         }],
         "secrets": secrets(&site, peer)?,
         "grants": grants(peer)?,

@@ -17,6 +17,8 @@ mod doors;
 mod hostile;
 mod life_of_orders;
 mod lifecycle;
+mod memory_watch;
+mod replayed_openstack;
 mod swap;
 mod tokens;
 mod wire;

@@ -34,21 +34,27 @@ install_packages() {
   [ -z "$failed" ] || die_of "the packages (of Debian 12) cannot be installed" "$STATE/log/apt.log"
 }
 
+# Fetched once for all STATEs, and again after an upgrade.
 unpack_paste_files() {
-  [ ! -e "$STATE/etc/paste" ] || return 0
-  local unpacked=$STATE/packages deb name
-  mkdir -p "$unpacked"
-  chmod 777 "$unpacked" # apt fetches as a user of its own
-  (
-    cd "$unpacked" || exit
-    fetch() { apt-get download -qq {nova,neutron,cinder,glance}-common >>"$STATE/log/apt.log" 2>&1; }
-    fetch || { as_root apt-get update -qq && fetch; } || die "the *-common packages cannot be fetched, see $STATE/log/apt.log"
-    for deb in *.deb; do dpkg-deb -x "$deb" .; done
-    mkdir -p "$STATE/etc/paste.part"
-    for name in nova neutron cinder; do cp "usr/share/$name-common/api-paste.ini" "$STATE/etc/paste.part/$name.ini"; done
-    cp usr/share/glance-common/glance-api-paste.ini "$STATE/etc/paste.part/glance.ini"
-    cp etc/cinder/resource_filters.json "$STATE/etc/paste.part/"
-  )
-  rm -r "$unpacked"
-  mv "$STATE/etc/paste.part" "$STATE/etc/paste"
+  local kept name
+  kept=$CACHE/paste-$(dpkg-query --show --showformat='${Version}' python3-nova | tr -c 'a-zA-Z0-9.\n' -)
+  if [ ! -e "$kept" ]; then
+    local fresh=$kept.$$
+    mkdir -p "$fresh/packages"
+    chmod 777 "$fresh/packages" # apt fetches as a user of its own
+    (
+      cd "$fresh/packages" || exit
+      fetch() { apt-get download -qq {nova,neutron,cinder,glance}-common >>"$STATE/log/apt.log" 2>&1; }
+      fetch || { as_root apt-get update -qq >>"$STATE/log/apt.log" 2>&1 && fetch; } \
+        || die_of "the packages with the api-paste files cannot be fetched" "$STATE/log/apt.log"
+      for name in *.deb; do dpkg-deb -x "$name" .; done
+      for name in nova neutron cinder; do cp "usr/share/$name-common/api-paste.ini" "$fresh/$name.ini"; done
+      cp usr/share/glance-common/glance-api-paste.ini "$fresh/glance.ini"
+      cp etc/cinder/resource_filters.json "$fresh/"
+    )
+    rm -r "$fresh/packages"
+    mv "$fresh" "$kept"
+  fi
+  mkdir -p "$STATE/etc/paste"
+  cp "$kept"/* "$STATE/etc/paste/"
 }

@@ -20,6 +20,7 @@ mod refused;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -33,7 +34,7 @@ use archipel_tests::orders;
 use archipel_tests::site::Site;
 use serde_json::{Value, json};
 
-use crate::say::{heading, line};
+use crate::say::line;
 
 /// Where the cloud is.
 #[derive(Debug, clap::Args)]
@@ -132,6 +133,12 @@ impl Story {
         held.extend(self.biology.everything().await?);
         Ok(held)
     }
+}
+
+/// A part of the story begins, so long after its beginning.
+fn heading(text: &str) {
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    crate::say::heading(&format!("[{:>4.0} s] {text}", BEGAN.elapsed().as_secs_f64()));
 }
 
 /// Orders all of it in one request, and gives the orders.

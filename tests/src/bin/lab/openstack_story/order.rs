@@ -3,7 +3,6 @@
 use anyhow::{Context, Result, ensure};
 use archipel_client::Client;
 use archipel_tests::orders;
-use archipel_tests::site::SITE_ID;
 use serde_json::{Value, json};
 
 use super::{Story, all_fulfilled, heading, line, order_all, text};
@@ -44,7 +43,7 @@ pub(super) async fn walk(story: &Story, alice: &Client) -> Result<Value> {
         let it = it.with_context(|| format!("{what} {id} among what the project holds: {held:?}"))?;
         ensure!(it.status == status, "{what} {id} is {}", it.status);
         ensure!(
-            it.tag == format!("archipel:{SITE_ID}:{}", orders::id(order)),
+            it.tag == format!("archipel:{}:{}", story.site.id(), orders::id(order)),
             "{what} {id} carries {:?}",
             it.tag
         );

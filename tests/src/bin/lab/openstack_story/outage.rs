@@ -16,11 +16,15 @@ const NOTICED: Duration = Duration::from_secs(60);
 pub(super) async fn walk(story: &Story, alice: &Client, away: Duration) -> Result<()> {
     heading(&format!("Nova is stopped for {} s", away.as_secs()));
     let before = fulfilled_computes(alice).await?;
+    let stopping = Instant::now();
     story.peer.stop("nova-api").await?;
     let began = Instant::now();
     let ordered = orders::create(alice, "computes", &small_compute("patient")).await?;
     until(alice, "unreachable", |order| !order["unreachable"].is_null()).await?;
-    line(&format!("{} computes are unreachable after {:.1} s", before, began.elapsed().as_secs_f64()));
+    line(&format!(
+        "{before} computes are unreachable {:.1} s after Nova was told to end",
+        stopping.elapsed().as_secs_f64()
+    ));
     let shown = fulfilled(alice).await?;
     if let Some(one) = shown.first() {
         line(&format!(

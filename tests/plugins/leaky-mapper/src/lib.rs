@@ -1,0 +1,43 @@
+//! For tests: a mapper that gets a secret into its memory, so that it is seen that the memory watch finds something.
+//!
+//! It sends the secret, where a grant lets it go, to a far side that echoes it. The host masks echoes in an answer's first
+//! 64 KiB; what comes later passes. That is no hole that a plugin can make alone: the far side has the secret already.
+
+use archipel_sdk::prelude::*;
+use serde::Deserialize;
+use serde_json::json;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    /// Who echoes.
+    url: String,
+}
+
+struct Leaky;
+
+impl Mapper for Leaky {
+    fn map_user(_: &FederationUser, _: &str, _: &Context) -> Result<String> {
+        Ok("leaky".to_owned())
+    }
+
+    fn get_token(account: &str, _: &str, _: &Context, _: Option<&UserSession>) -> Result<LocalToken> {
+        let Config { url } = config()?;
+        let secret = Secret::open("leaked")?;
+        let echo = http::get(&url).secret_header("x-secret", &secret).send()?.error_for_status()?;
+        // Kept until the call is over.
+        std::mem::forget(echo);
+        LocalToken::make(account, Some(secret), None, &json!({}))
+    }
+}
+
+archipel_sdk::export! {
+    Leaky: Mapper;
+    manifest = {
+        "capabilities": {
+            "hosts": [{ "config": "/url", "reason": "echoes" }],
+            "secrets": [{ "name": "leaked", "reason": "is echoed" }],
+        },
+        "config_schema": { "type": "object" },
+    }
+}

@@ -204,6 +204,16 @@ pub(crate) enum OrderCommand {
         #[arg(long, conflicts_with = "dry_run")]
         wait: bool,
     },
+
+    /// Give up an order whose deletion does not end, for the administrator: what its cloud may still hold is left there.
+    #[command(after_help = "Example:\n  archipel order forget ID --reason 'the cloud was scrapped'")]
+    Forget {
+        /// The order; it must be closing.
+        id: String,
+        /// Why; kept in the order's events.
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 #[derive(Debug, Args)]

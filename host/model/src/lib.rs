@@ -12,6 +12,7 @@ pub mod order;
 pub mod plugin;
 pub mod plugin_admin;
 pub mod plugin_storage;
+pub mod publisher;
 pub mod secret;
 pub mod site;
 pub mod spec;

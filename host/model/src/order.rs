@@ -362,6 +362,9 @@ pub struct Order {
     pub deadline: Option<Timestamp>,
     /// Is deleted after.
     pub lease: Option<Lease>,
+    /// Warnings of the lease's end that were due by then were given, or came before the lease.
+    #[serde(default)]
+    pub lease_warned_at: Option<Timestamp>,
     /// What a quota refusal does.
     pub on_quota: OnQuota,
     /// When the cloud was last asked to create it; `None` = never, so nothing can be there.

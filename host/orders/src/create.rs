@@ -220,6 +220,7 @@ impl Orders {
             labels,
             deadline: request.deadline,
             lease,
+            lease_warned_at: lease.map(|_| now),
             on_quota: request.on_quota,
             requested_at: None,
             attempts: 0,

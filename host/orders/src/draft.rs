@@ -19,6 +19,8 @@ enum Happened {
     Unreachable,
     Reachable,
     DuplicateRemoved(String),
+    LeaseExpiring(Timestamp),
+    Forgotten(String),
 }
 
 /// What is to be written about one order.
@@ -146,6 +148,19 @@ impl Draft {
         self
     }
 
+    /// Warns of the lease's end.
+    pub(crate) fn lease_expiring(mut self, end: Timestamp) -> Self {
+        self.order.lease_warned_at = Some(self.now);
+        self.happened.push(Happened::LeaseExpiring(end));
+        self
+    }
+
+    /// Given up, although the cloud may still hold something of it.
+    pub(crate) fn forgotten(mut self, reason: &str) -> Self {
+        self.happened.push(Happened::Forgotten(reason.to_owned()));
+        self
+    }
+
     /// The states that are entered.
     pub(crate) fn entered(&self) -> impl Iterator<Item = State> + '_ {
         self.happened.iter().filter_map(|what| match what {
@@ -187,11 +202,19 @@ impl Draft {
                 Happened::Unreachable => event(&self.order, "unreachable", state),
                 Happened::Reachable => event(&self.order, "reachable", state),
                 Happened::DuplicateRemoved(instance) => {
-                    let mut event = event(&self.order, "duplicate-removed", state);
-                    if let Some(data) = event.data.as_object_mut() {
-                        data.insert("instance".to_owned(), json!(instance));
-                    }
-                    event
+                    with(event(&self.order, "duplicate-removed", state), "instance", json!(instance))
+                }
+                Happened::LeaseExpiring(end) => {
+                    with(event(&self.order, "lease-expiring", state), "expires_at", json!(end))
+                }
+                Happened::Forgotten(reason) => {
+                    let left = json!({
+                        "reason": reason,
+                        "tag": self.order.tag(),
+                        "account": self.order.local_account,
+                        "instance": self.order.instance.as_ref().map(|instance| &instance.id),
+                    });
+                    with(event(&self.order, "forgotten", state), "forgotten", left)
                 }
             })
             .collect()
@@ -214,6 +237,13 @@ fn event(order: &Order, word: &str, state: State) -> NewEvent {
     }
 }
 
+fn with(mut event: NewEvent, key: &str, value: serde_json::Value) -> NewEvent {
+    if let Some(data) = event.data.as_object_mut() {
+        data.insert(key.to_owned(), value);
+    }
+    event
+}
+
 /// The order with everything blanked that no client sees.
 fn as_seen(order: &Order) -> Order {
     let mut seen = order.clone();
@@ -224,6 +254,7 @@ fn as_seen(order: &Order) -> Order {
     seen.retry_at = None;
     seen.missing_since = None;
     seen.closing = None;
+    seen.lease_warned_at = None;
     seen.updated_at = Timestamp::default();
     seen.version = 0;
     seen.revision = 0;

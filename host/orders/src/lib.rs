@@ -23,6 +23,8 @@ mod draft;
 mod due;
 pub mod engine;
 pub mod figures;
+mod forget;
+mod lease;
 mod limits;
 mod observe;
 mod obtain;

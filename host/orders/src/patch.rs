@@ -37,7 +37,10 @@ impl Orders {
             };
             let draft = Draft::of(&order, now).edit(|order| {
                 order.labels = labels;
-                order.lease = lease;
+                if order.lease != lease {
+                    order.lease = lease;
+                    order.lease_warned_at = lease.map(|_| now);
+                }
             });
             match self.write(draft, None, false).await {
                 Err(Trouble::Stale) => {}

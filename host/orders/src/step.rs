@@ -13,6 +13,7 @@ use archipel_model::{Error, ErrorKind, OrderId, Timestamp};
 
 use crate::draft::Draft;
 use crate::engine::Orders;
+use crate::lease;
 use crate::pace;
 use crate::reach::{Failure, Reach};
 use crate::settings::Settings;
@@ -121,6 +122,12 @@ impl<'a> Step<'a> {
             _ if self.lease_is_over(&order) => {
                 let draft = self.draft(&order).go(State::Closing, Why::LeaseOver).map_err(Trouble::Defect)?;
                 self.write(draft).await?;
+                return Ok(Next::NOW);
+            }
+            _ if lease::warning_is_due(&order, self.now()) => {
+                if let Some(lease) = order.lease {
+                    self.write(self.draft(&order).lease_expiring(lease.expires_at)).await?;
+                }
                 return Ok(Next::NOW);
             }
             State::Open | State::Waiting => self.prepare(&order).await?,
@@ -244,7 +251,7 @@ impl<'a> Step<'a> {
     }
 
     fn lease_is_over(&self, order: &Order) -> bool {
-        lease_end(order, self.settings()).is_some_and(|end| end <= self.now())
+        lease::end(order, self.settings()).is_some_and(|end| end <= self.now())
     }
 
     /// Not later than the order's own times.
@@ -253,18 +260,13 @@ impl<'a> Step<'a> {
         let before_ready =
             matches!(order.state, State::Open | State::Waiting | State::Selected | State::Spawning);
         let deadline = order.deadline.filter(|deadline| before_ready && *deadline > now);
-        let ends = [lease_end(order, self.settings()), deadline];
+        let ends = [lease::end(order, self.settings()), lease::next_warning(order, now), deadline];
         for end in ends.into_iter().flatten() {
             let wait = end.since(now);
             next.after = Some(next.after.map_or(wait, |after| after.min(wait)));
         }
         next
     }
-}
-
-/// When the order is deleted for its lease.
-fn lease_end(order: &Order, settings: &Settings) -> Option<Timestamp> {
-    order.lease.map(|lease| lease.expires_at.plus(Settings::ms(settings.lease_grace_ms)))
 }
 
 /// The deadline's fault.

@@ -1,22 +1,25 @@
 //! `/v1/admin`: plugins and the configuration, for those whom the policy lets manage the whole site, and for the
 //! administrator's socket.
 
+use archipel_identity::Granted;
 use archipel_model::Error;
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
-use http::Uri;
+use http::{StatusCode, Uri};
 
 use crate::authenticate::Who;
 use crate::authorize;
-use crate::body::{self, OptionalBody};
+use crate::body::{self, JsonBody, OptionalBody};
 use crate::input::login::Reason;
 use crate::openapi::{Op, Routes};
 use crate::page::List;
 use crate::path::InPath;
 use crate::problem::{Answer, Problem};
 use crate::query;
+use crate::routes::orders;
 use crate::state::{App, Reloaded};
+use crate::view::order::OrderView;
 use crate::view::plugin::PluginView;
 
 pub(crate) fn routes(routes: Routes) -> Routes {
@@ -60,6 +63,15 @@ pub(crate) fn routes(routes: Routes) -> Routes {
                 .answer::<PluginView>(200, "As it stands now.")
                 .problems(&[409, 422]),
             release,
+        )
+        .post(
+            "/v1/admin/orders/{id}/actions/forget",
+            Op::new("forget-order", "Give up an order whose deletion does not end")
+                .about("Closes it although its cloud may still hold an instance; the event `.forgotten` names what to look for. A reason is required.")
+                .body::<Reason>()
+                .answer::<OrderView<'_>>(200, "It is closed.")
+                .problems(&[409]),
+            forget,
         )
         .post(
             "/v1/admin/config/actions/reload",
@@ -149,6 +161,22 @@ async fn release(
     let name = known(&app, &who, &path, raw.as_deref()).await?;
     log(&who, "release", name);
     Ok(Json(app.plugins.release(name).await?.into()))
+}
+
+async fn forget(
+    State(app): State<App>,
+    RawQuery(raw): RawQuery,
+    who: Who,
+    path: InPath,
+    JsonBody(bytes): JsonBody,
+) -> Answer {
+    query::none(raw.as_deref())?;
+    authorize::allow_admin(&app, &who).await?;
+    let asked: Reason = body::parse(&bytes)?;
+    let id = path.order()?;
+    let order = app.orders.forget(id, asked.reason.as_deref().unwrap_or_default()).await?;
+    log(&who, "forget", &id.to_string());
+    Ok(orders::shown(StatusCode::OK, &order, &Granted::default()))
 }
 
 async fn reload_config(State(app): State<App>, RawQuery(raw): RawQuery, who: Who) -> Answer<Json<Reloaded>> {

@@ -132,7 +132,8 @@ fn created(order: &Order, redact: &[String]) -> StoredAnswer {
     }
 }
 
-fn shown(status: StatusCode, order: &Order, granted: &Granted) -> Response {
+/// An order as the answer.
+pub(crate) fn shown(status: StatusCode, order: &Order, granted: &Granted) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(body::JSON)),
         (header::ETAG, etag::value(order.version)),

@@ -57,3 +57,26 @@ async fn the_administrators_door_needs_no_token_and_no_plugin() {
     let logout = Request::delete("/v1/tokens/current").body(Body::empty()).unwrap();
     send(&site.admin, logout).await.ok(422).problem();
 }
+
+#[tokio::test]
+async fn an_administrator_gives_up_an_order_that_is_being_deleted_and_no_other() {
+    let site = TestSite::start().await;
+    let (alice, admin) = (site.token("alice").await, site.token("admin").await);
+    let id = site.compute(&alice).await.id();
+    let path = format!("/v1/admin/orders/{id}/actions/forget");
+    let why = json!({"reason": "the cloud was scrapped"});
+    assert_eq!(site.post(&path, &admin, why.clone()).await.ok(409).problem(), "conflict");
+    site.set(|switches| &switches.cloud_is_away, true);
+    site.ask("DELETE", &format!("/v1/computes/{id}"), &alice, &[], None).await.ok(202);
+    assert_eq!(site.post(&path, &admin, json!({})).await.ok(422).json["field"], "reason");
+    assert_eq!(site.post(&path, &alice, why.clone()).await.ok(403).problem(), "forbidden");
+    assert_eq!(site.post(&path, &admin, why.clone()).await.ok(200).json["state"], "closed");
+    assert_eq!(site.post(&path, &admin, why).await.ok(409).problem(), "conflict");
+    let events = site.get(&format!("/v1/orders/{id}/events"), &admin).await.ok(200);
+    let items = events.json["items"].as_array().unwrap();
+    let forgotten = &items[items.len() - 2];
+    assert_eq!(forgotten["type"], "org.archipel.order.forgotten.v1");
+    assert_eq!(forgotten["data"]["forgotten"]["reason"], "the cloud was scrapped");
+    assert!(forgotten["data"]["forgotten"]["tag"].as_str().unwrap().ends_with(&id), "{forgotten}");
+    assert_eq!(items.last().unwrap()["type"], "org.archipel.order.closed.v1");
+}

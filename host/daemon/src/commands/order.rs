@@ -38,6 +38,12 @@ pub(crate) async fn run(command: &OrderCommand, client: &Client, printer: &Print
             }
             Ok(Answer::Yes)
         }
+        OrderCommand::Forget { id, reason } => {
+            let path = format!("/v1/admin/orders/{}/actions/forget", escaped(id));
+            let order = client.post(&path, &json!({ "reason": reason })).await?.success()?;
+            printer.say(&format!("{id} is forgotten; its events say what to look for in the cloud"), &order);
+            Ok(Answer::Yes)
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 mod accept;
 mod exactly_one;
 mod gone;
+mod leases;
 mod model;
 mod queues;
 mod support;

@@ -1,5 +1,6 @@
 //! The OpenStack driver, as the component that it is, in a whole site, over what a real OpenStack once answered.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use archipel_tests::built;
@@ -17,7 +18,9 @@ async fn the_driver_leads_orders_of_all_kinds_through_their_life_without_a_cloud
     let cloud = Replayed::serve(&exchanges.join("life.json"), SITE_ID, TOKEN).unwrap();
     let mut site = Site::temporary().unwrap();
     site.drop_plugin("cloud-openstack", &built::plugin("cloud-openstack").unwrap()).unwrap();
-    std::fs::write(site.folder().join("token"), TOKEN).unwrap();
+    let secret = site.folder().join("token");
+    std::fs::write(&secret, TOKEN).unwrap();
+    std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).unwrap();
     use_cloud(&mut site, &cloud);
     let daemon = site.start().await.unwrap();
     let alice = daemon.login("alice").await.unwrap();

@@ -33,6 +33,11 @@ pub(crate) async fn run(args: &ServeArgs, door: &DoorArgs) -> Outcome {
     {
         tracing::warn!(name, "a fail point is armed: this process will end there, on purpose");
     }
+    if args.fail_points
+        && let Some(folder) = archipel_runtime::watch_memories()
+    {
+        tracing::warn!(folder = %folder.display(), "the memories of plugins are searched after each call");
+    }
     let mut signals = Signals::listen()?;
     let site = tokio::select! {
         site = RunningSite::start(config) => site?,

@@ -300,6 +300,9 @@ impl Binding {
         let mut store =
             Store::new(&self.machine.engine, CallState::new(Arc::clone(&self.context), info, bounds));
         store.limiter(|state| &mut state.limits);
+        if self.machine.memory_watch.is_some() {
+            store.data_mut().keep_seen();
+        }
         store.set_max_component_handles(bounds.handles);
         self.prepare(&mut store);
         store
@@ -342,6 +345,10 @@ impl Binding {
         store: &mut Store<CallState>,
         result: Result<Result<R, Error>, Failure>,
     ) -> Result<R, (Failure, Evidence)> {
+        if let Some(watch) = &self.machine.memory_watch {
+            let (seen, function) = (store.data_mut().take_seen(), store.data().call().function);
+            watch.search(&self.plugin.name, function, &seen);
+        }
         let report = store.data_mut().end_call();
         let evidence = Evidence { stderr: report.stderr_tail };
         if report.storage_written

@@ -13,6 +13,7 @@ use wasmtime::component::Linker;
 use crate::engine::{self, Activity, EngineFacts};
 use crate::host::{CallState, add_to_linker};
 use crate::limits::{RuntimeLimits, to_usize};
+use crate::memory_watch::MemoryWatch;
 
 /// What all plugins share.
 pub(crate) struct Machine {
@@ -25,6 +26,8 @@ pub(crate) struct Machine {
     pub(crate) aaa_slots: Arc<Semaphore>,
     pub(crate) driver_slots: Arc<Semaphore>,
     pub(crate) lifecycle_slots: Arc<Semaphore>,
+    /// For tests alone.
+    pub(crate) memory_watch: Option<MemoryWatch>,
     /// A plugin went into quarantine: the manager publishes that.
     pub(crate) attention: Notify,
 }
@@ -32,7 +35,7 @@ pub(crate) struct Machine {
 impl Machine {
     /// Builds the engine and its linker and starts the ticker.
     pub(crate) fn start(limits: &RuntimeLimits, threads: Handle) -> wasmtime::Result<Self> {
-        let (engine, facts) = engine::running(limits)?;
+        let ((engine, facts), memory_watch) = MemoryWatch::around(|| engine::running(limits))?;
         let mut linker = Linker::new(&engine);
         add_to_linker(&mut linker)?;
         let activity = Activity::default();
@@ -47,6 +50,7 @@ impl Machine {
             aaa_slots: semaphore(limits.aaa_slots),
             driver_slots: semaphore(limits.driver_slots),
             lifecycle_slots: semaphore(engine::LIFECYCLE_SLOTS),
+            memory_watch,
             attention: Notify::new(),
         };
         engine::start_ticker(&machine.engine, activity)?;

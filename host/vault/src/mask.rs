@@ -85,6 +85,11 @@ impl Masker {
         self.spellings.sort_by_key(|known| std::cmp::Reverse(known.len()));
     }
 
+    /// What it looks for.
+    pub fn spellings(&self) -> impl Iterator<Item = &[u8]> {
+        self.spellings.iter().map(|spelling| spelling.as_slice())
+    }
+
     /// Whether it looks for nothing.
     pub fn is_empty(&self) -> bool {
         self.spellings.is_empty()

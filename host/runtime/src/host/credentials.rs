@@ -71,7 +71,7 @@ impl CallState {
         if bytes.reveal().len() > MAX_SECRET {
             return Err(Error::invalid("a secret has at most 64 KiB"));
         }
-        self.give_secret(name, bytes)
+        self.keep_secret(name, bytes)
     }
 
     fn make_token(

@@ -20,6 +20,7 @@ use super::log::LogBudget;
 use super::random::Random;
 use super::stdio::Captured;
 use crate::limiter::{Limiter, StoreBounds};
+use crate::memory_watch::Seen;
 
 /// Headers that one request or answer may carry.
 pub(crate) const MAX_HEADER_BYTES: usize = 64 * 1024;
@@ -49,6 +50,7 @@ pub struct CallState {
     pub(crate) storage_written: bool,
     live: HashSet<u32>,
     lent: Vec<Lent>,
+    seen: Option<Seen>,
 }
 
 impl std::fmt::Debug for CallState {
@@ -83,6 +85,7 @@ impl CallState {
             storage_written: false,
             live: HashSet::new(),
             lent: Vec::new(),
+            seen: None,
         };
         state.log.begin();
         state
@@ -132,6 +135,22 @@ impl CallState {
         }
     }
 
+    /// From here on secrets are remembered, for the memory watch of tests.
+    pub(crate) fn keep_seen(&mut self) {
+        self.seen = Some(Seen::new());
+    }
+
+    /// The secrets that the plugin held handles of since this was asked last.
+    pub(crate) fn take_seen(&mut self) -> Seen {
+        self.seen.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn note_seen(&mut self, name: &str, bytes: &SecretBytes) {
+        if let Some(seen) = &mut self.seen {
+            seen.push((name.to_owned(), bytes.clone()));
+        }
+    }
+
     /// The binding it serves.
     pub fn binding(&self) -> &Arc<BindingContext> {
         &self.binding
@@ -147,6 +166,17 @@ impl CallState {
     /// # Errors
     /// The table is full.
     pub fn give_secret(
+        &mut self,
+        name: impl Into<String>,
+        bytes: SecretBytes,
+    ) -> Result<Resource<Secret>, Error> {
+        let name = name.into();
+        self.note_seen(&name, &bytes);
+        self.keep_secret(name, bytes)
+    }
+
+    /// The same for bytes that the plugin had itself.
+    pub(crate) fn keep_secret(
         &mut self,
         name: impl Into<String>,
         bytes: SecretBytes,
@@ -175,6 +205,9 @@ impl CallState {
     /// # Errors
     /// The table is full.
     pub fn lend_token(&mut self, token: ModelToken) -> Result<Resource<LocalToken>, Error> {
+        if let Some(secret) = &token.secret {
+            self.note_seen("local-token", secret);
+        }
         let row = self.give_token(token)?;
         self.lent.push(Lent::Token(row.rep()));
         Ok(Resource::new_borrow(row.rep()))
@@ -185,6 +218,7 @@ impl CallState {
     /// # Errors
     /// The table is full.
     pub fn lend_session(&mut self, token: SecretBytes) -> Result<Resource<UserSession>, Error> {
+        self.note_seen("session", &token);
         let row = self.table.push(UserSession { token }).map_err(|_| full())?;
         self.live.insert(row.rep());
         self.lent.push(Lent::Session(row.rep()));

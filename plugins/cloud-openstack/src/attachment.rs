@@ -28,9 +28,6 @@ use archipel_sdk::{Error, Result, warn};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// When to look again at what is on its way.
-const SOON_MS: u32 = 500;
-
 /// Before the server's id, the metadata key of the attachment's tag.
 const KEY: &str = "archipel-attachment-";
 
@@ -130,7 +127,6 @@ fn instance(pair: &Pair, volume: Option<&Volume>) -> Instance {
     let word = volume.map_or("no volume", Volume::cloud_state);
     let mut instance = Instance::new(pair.id(), status, word);
     instance.fault = (status == Status::Failed).then(|| format!("cinder says of the volume: {word}"));
-    instance.poll_after_ms = matches!(status, Status::Creating | Status::Busy).then_some(SOON_MS);
     instance
 }
 

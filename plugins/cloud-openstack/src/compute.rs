@@ -4,7 +4,7 @@ mod server;
 
 use crate::cloud::{Cloud, segment};
 use crate::wire::Service;
-use crate::{flavors, images, networks, tag, user_data};
+use crate::{flavors, images, networks, pace, tag, user_data};
 use archipel_sdk::cloud::{ComputeSpec, CreateContext, Created, Known, Observed, OrderRef, Page, Tagged};
 use archipel_sdk::{Error, ErrorKind, Result};
 use serde::Deserialize;
@@ -92,12 +92,14 @@ fn is_named_whole(ask: &ComputeSpec) -> bool {
 pub(crate) fn get(cloud: &Cloud<'_>, known: Known<'_>) -> Result<Observed> {
     let path = format!("/servers/{}", segment(known.id)?);
     let found: Option<Answer<Server>> = cloud.look(Service::Compute, &path, known.id)?;
-    Ok(match found {
-        Some(answer) if !answer.server.is_gone() => {
-            Observed::Present(answer.server.instance(Some(known.order)))
-        }
-        _ => Observed::Gone,
-    })
+    let Some(Answer { server }) = found else { return Ok(Observed::Gone) };
+    if server.is_gone() {
+        return Ok(Observed::Gone);
+    }
+    let created_at = server.created_at();
+    let mut instance = server.instance(Some(known.order));
+    instance.poll_after_ms = pace::hint(&instance, created_at, cloud.world.now_ms());
+    Ok(Observed::Present(instance))
 }
 
 /// Deletes one.

@@ -23,6 +23,7 @@ mod manifest;
 mod microversion;
 mod network;
 mod networks;
+mod pace;
 mod pages;
 mod quota;
 mod refusal;

@@ -25,7 +25,7 @@ use archipel_sdk::{Applied, Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// When to look again at what is on its way.
+/// When to look again at what was just completed.
 const SOON_MS: u32 = 500;
 
 #[derive(Deserialize)]
@@ -195,7 +195,6 @@ impl Network {
         let mut instance = Instance::new(self.id, status, self.status);
         instance.fault = (status == Status::Failed)
             .then(|| "neutron says ERROR; ask the cloud's administrator".to_owned());
-        instance.poll_after_ms = matches!(status, Status::Creating | Status::Busy).then_some(SOON_MS);
         instance
     }
 }

@@ -72,10 +72,9 @@ const NEUTRON: &[(&str, &str)] = &[("networks", "network"), ("public_ips", "floa
 
 /// The account's quota.
 pub(crate) fn get(cloud: &Cloud<'_>) -> Result<Vec<QuotaEntry>> {
-    let nova: Limits = cloud.get(Service::Compute, "/limits", &[])?;
-    let cinder: Limits = cloud.get(Service::Volume, "/limits", &[])?;
+    let nova = limits(cloud, Service::Compute)?;
+    let cinder = limits(cloud, Service::Volume)?;
     let neutron = neutron(cloud)?;
-    let (nova, cinder) = (nova.limits.absolute, cinder.limits.absolute);
     let mut entries: Vec<QuotaEntry> = Vec::new();
     entries.extend(NOVA.iter().filter_map(|counter| counted(&nova, counter)));
     entries.extend(CINDER.iter().filter_map(|counter| counted(&cinder, counter)));
@@ -89,11 +88,22 @@ pub(crate) fn get(cloud: &Cloud<'_>) -> Result<Vec<QuotaEntry>> {
     Ok(entries)
 }
 
+/// Empty where the catalogue has no such service: a cloud without volumes still has a quota of machines.
+fn limits(cloud: &Cloud<'_>, service: Service) -> Result<BTreeMap<String, i64>> {
+    if cloud.account.endpoint(service).is_err() {
+        return Ok(BTreeMap::new());
+    }
+    cloud.get::<Limits>(service, "/limits", &[]).map(|answer| answer.limits.absolute)
+}
+
 fn counted(limits: &BTreeMap<String, i64>, (ours, limit, used): &Counter) -> Option<QuotaEntry> {
     Some(Counted { limit: *limits.get(*limit)?, used: *limits.get(*used)?, reserved: 0 }.entry(ours))
 }
 
 fn neutron(cloud: &Cloud<'_>) -> Result<BTreeMap<String, Counted>> {
+    if cloud.account.endpoint(Service::Network).is_err() {
+        return Ok(BTreeMap::new());
+    }
     let project = segment(&cloud.account.project)?;
     let (call, answer) =
         cloud.ask(Service::Network, "GET", &format!("/quotas/{project}/details.json"), &[], None)?;

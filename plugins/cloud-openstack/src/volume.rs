@@ -11,7 +11,7 @@
 use crate::cache::{self, Cache, Cached};
 use crate::cloud::{Cloud, segment};
 use crate::wire::Service;
-use crate::{flavors, images, tag, timestamp};
+use crate::{flavors, images, pace, tag, timestamp};
 use archipel_sdk::cloud::{
     Allocation, CreateContext, Created, Instance, Known, Observed, OrderRef, Page, Status, Tagged,
     VolumeSource, VolumeSpec,
@@ -21,9 +21,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-
-/// When to look again at what is on its way.
-const SOON_MS: u32 = 500;
 
 #[derive(Deserialize)]
 struct Answer<T> {
@@ -117,7 +114,11 @@ fn types(cloud: &Cloud<'_>, ttl_ms: u64) -> Result<Cached<Vec<VolumeType>>> {
 
 /// Looks at one.
 pub(crate) fn get(cloud: &Cloud<'_>, known: Known<'_>) -> Result<Observed> {
-    Ok(look(cloud, known.id)?.map_or(Observed::Gone, |volume| Observed::Present(volume.instance())))
+    let Some(volume) = look(cloud, known.id)? else { return Ok(Observed::Gone) };
+    let created_at = timestamp::ms(&volume.created_at);
+    let mut instance = volume.instance();
+    instance.poll_after_ms = pace::hint(&instance, created_at, cloud.world.now_ms());
+    Ok(Observed::Present(instance))
 }
 
 /// The volume of this id.
@@ -206,7 +207,6 @@ impl Volume {
         instance.fault = (status == Status::Failed)
             .then(|| format!("cinder says {}; ask the cloud's administrator", self.status));
         instance.allocation = Allocation { vcpu: None, ram_mib: None, disk_gib: Some(self.size) };
-        instance.poll_after_ms = matches!(status, Status::Creating | Status::Busy).then_some(SOON_MS);
         instance
     }
 

@@ -20,9 +20,6 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// When to look again at what is on its way. A boot takes seconds.
-const SOON_MS: u32 = 1000;
-
 /// A server. Of one in a cell that is down Nova tells id and status only.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Server {
@@ -73,6 +70,11 @@ impl Server {
         self.metadata.get(tag::KEY).map(String::as_str)
     }
 
+    /// When it was made.
+    pub(crate) fn created_at(&self) -> Option<u64> {
+        self.created.as_deref().and_then(timestamp::ms)
+    }
+
     /// A deleted server that Nova keeps for a while.
     pub(crate) fn is_gone(&self) -> bool {
         matches!(self.status.as_str(), "DELETED" | "SOFT_DELETED")
@@ -98,7 +100,6 @@ impl Server {
     /// In our words. The order tells how large a boot volume is: Nova does not.
     pub(crate) fn instance(self, order: Option<&OrderRef>) -> Instance {
         let status = self.status();
-        let is_on_its_way = matches!(status, Status::Creating | Status::Busy);
         let boot_volume = match self.image.as_str() {
             Some("") => {
                 order.and_then(|order| order.spec_as::<ComputeSpec>().ok()).and_then(|ask| ask.boot_volume)
@@ -115,7 +116,6 @@ impl Server {
         instance.fault = self.fault.map(|fault| fault.message).filter(|_| status == Status::Failed);
         instance.allocation = allocation;
         instance.addresses = self.addresses.into_values().flatten().map(|address| address.addr).collect();
-        instance.poll_after_ms = is_on_its_way.then_some(SOON_MS);
         instance
     }
 
@@ -125,7 +125,7 @@ impl Server {
             return None;
         }
         let tag = self.tag()?.to_owned();
-        let created_at = self.created.as_deref().and_then(timestamp::ms);
+        let created_at = self.created_at();
         Some(Tagged { tag, created_at, instance: self.instance(order), driver_state: String::new() })
     }
 }

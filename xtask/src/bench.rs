@@ -15,7 +15,7 @@ mod build_times;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -27,6 +27,9 @@ const MARKER: &str = "archipel-bench:";
 
 /// The group that xtask measures itself.
 const BUILD: &str = "build";
+
+/// The group that needs a real cloud: the peer `openstack` brings it up, and `archipel-lab` measures.
+const CLOUDS: &str = "clouds";
 
 /// Our own crates as a release would have them, those too that have a level of their own in `dev`.
 const OPTIMISED: [&str; 8] = [
@@ -49,14 +52,21 @@ pub(crate) fn run(groups: &[String], json: Option<&Path>) -> Result<ExitCode> {
         })
         .map(|target| target.name)
         .collect();
-    if let Some(unknown) = groups.iter().find(|group| *group != BUILD && !benches.contains(group)) {
-        bail!("there is no group {unknown:?}; there are: {}, {BUILD}", benches.join(", "));
+    let is_known = |group: &&String| [BUILD, CLOUDS].contains(&group.as_str()) || benches.contains(group);
+    if let Some(unknown) = groups.iter().find(|group| !is_known(group)) {
+        bail!("there is no group {unknown:?}; there are: {}, {BUILD}, {CLOUDS}", benches.join(", "));
     }
     plugins::build()?;
     let mut rows = Vec::new();
     for bench in benches.iter().filter(|bench| groups.is_empty() || groups.contains(bench)) {
         eprintln!("== {bench}");
-        measure(bench, &mut rows)?;
+        measure(cargo::cargo()?.args(["bench", "--quiet", "--bench", bench]).args(OPTIMISED), &mut rows)?;
+    }
+    if groups.iter().any(|group| group == CLOUDS) {
+        eprintln!("== {CLOUDS}");
+        cargo::run(cargo::build_host()?.arg("--quiet").args(OPTIMISED))?;
+        let mut peer = Command::new(crate::places::workspace().join("tests/peers/openstack/bench"));
+        measure(peer.env("ARCHIPEL_LAB", crate::places::binary("archipel-lab")?), &mut rows)?;
     }
     if groups.iter().any(|group| group == BUILD) {
         for figure in build_times::measure()? {
@@ -71,13 +81,12 @@ pub(crate) fn run(groups: &[String], json: Option<&Path>) -> Result<ExitCode> {
     Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn measure(bench: &str, rows: &mut Vec<Value>) -> Result<()> {
-    let mut command = cargo::cargo()?;
-    command.args(["bench", "--quiet", "--bench", bench]).args(OPTIMISED);
+/// Runs what prints figures.
+fn measure(command: &mut Command, rows: &mut Vec<Value>) -> Result<()> {
     let mut child = command
         .stdout(Stdio::piped())
         .spawn()
-        .with_context(|| format!("starting {}", cargo::shown(&command)))?;
+        .with_context(|| format!("starting {}", cargo::shown(command)))?;
     let output = child.stdout.take().context("the bench's output")?;
     for line in BufReader::new(output).lines() {
         let line = line?;
@@ -92,7 +101,7 @@ fn measure(bench: &str, rows: &mut Vec<Value>) -> Result<()> {
     }
     let status = child.wait()?;
     if !status.success() {
-        bail!("{} ended with {status}", cargo::shown(&command));
+        bail!("{} ended with {status}", cargo::shown(command));
     }
     Ok(())
 }

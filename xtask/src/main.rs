@@ -66,7 +66,8 @@ enum Command {
 
     /// Measure, and print one JSON row per figure: ours, the baseline of the same run, ratio, goal, met.
     Bench {
-        /// Which groups (the names of bench targets, and `build` for build times); all targets if none is named.
+        /// Which groups (the names of bench targets, `build` for build times, `clouds` over a real OpenStack); all targets if
+        /// none is named.
         groups: Vec<String>,
         /// Write the rows into this file too, as one JSON list.
         #[arg(long, value_name = "FILE")]

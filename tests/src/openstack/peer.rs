@@ -1,5 +1,6 @@
 //! The peer: what `seed.py` wrote about it, and its services' processes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -89,6 +90,20 @@ impl Peer {
             }
         }
         all
+    }
+
+    /// The same peer in another region, with its services elsewhere: origins by service, `identity` among them.
+    #[must_use]
+    pub fn moved_to(&self, region: &str, origins: &BTreeMap<String, String>) -> Self {
+        let mut moved = self.clone();
+        moved.known["region"] = region.into();
+        for (service, origin) in origins {
+            let url = moved.known["endpoints"][service].as_str().unwrap_or_default();
+            let path = url.splitn(4, '/').nth(3).unwrap_or_default();
+            moved.known["endpoints"][service] = format!("{origin}/{path}").into();
+        }
+        moved.known["auth_url"] = moved.known["endpoints"]["identity"].clone();
+        moved
     }
 
     /// Ends one service, as `nova-api`.

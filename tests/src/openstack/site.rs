@@ -26,6 +26,14 @@ const PROJECTS: [&str; 3] = ["physics", "biology", "chemistry"];
 /// # Errors
 /// When the plugins were not built, or the disk refuses.
 pub fn site(peer: &Peer) -> Result<Site> {
+    site_between(peer, peer)
+}
+
+/// The same with two ways to the peer: `users` for whoever logs in, `peer` for the driver and its accounts.
+///
+/// # Errors
+/// As [`site`].
+pub fn site_between(users: &Peer, peer: &Peer) -> Result<Site> {
     let mut site = Site::temporary()?;
     for entry in std::fs::read_dir(site.plugin_dir())? {
         std::fs::remove_file(entry?.path())?;
@@ -40,8 +48,8 @@ pub fn site(peer: &Peer) -> Result<Site> {
     site.config = json!({
         // The same port over every restart, so that clients find it again.
         "site": {"id": id, "listen": format!("127.0.0.1:{port}")},
-        "identity": [identity(peer)],
-        "authorization": [authorization(peer)],
+        "identity": [identity(users)],
+        "authorization": [authorization(users)],
         "cloud": [{
             "name": CLOUD,
             "driver": "cloud-openstack",
@@ -50,7 +58,7 @@ pub fn site(peer: &Peer) -> Result<Site> {
             "config": {"site": id, "default_network": "common"},
         }],
         "secrets": secrets(&site, peer)?,
-        "grants": grants(peer)?,
+        "grants": grants(users, peer)?,
         "limits": {
             "identity": {"logins_per_second": 1000.0, "login_burst": 1000},
             // Looks every two seconds instead of every thirty, so that an hour of a site's life goes by in minutes.
@@ -130,44 +138,39 @@ fn secrets(site: &Site, peer: &Peer) -> Result<Value> {
     Ok(secrets)
 }
 
-fn grants(peer: &Peer) -> Result<Value> {
+fn grants(users: &Peer, peer: &Peer) -> Result<Value> {
+    let rule = |name: &str, origin: &str, methods: &[&str], path: &str, placement: &str| json!({"name": name, "origin": origin, "methods": methods, "path": path, "placement": placement});
+    let log_in = |name: &str, origin: &str| rule(name, origin, &["POST"], "/v3/auth/tokens", "json");
+    let show =
+        |name: &str, origin: &str, path: &str| rule(name, origin, &["GET"], path, "header:x-auth-token");
+
+    let home = users.origin("identity")?;
+    let user = [
+        log_in("login.*", &home),
+        show("session", &home, "/v3/auth/tokens"),
+        show("session", &home, "/v3/users/*/groups"),
+        rule("session", &home, &["GET"], "/v3/auth/tokens", "header:x-subject-token"),
+    ];
+
     let keystone = peer.origin("identity")?;
-    let at_keystone = |name: &str, method: &str, path: &str, placement: &str| json!({"name": name, "origin": keystone, "methods": [method], "path": path, "placement": placement});
-    let log_in = |name: &str| at_keystone(name, "POST", "/v3/auth/tokens", "json");
-    let show = |name: &str, path: &str| at_keystone(name, "GET", path, "header:x-auth-token");
+    let mut mapper: Vec<Value> =
+        PROJECTS.iter().map(|project| log_in(&secret_name(project), &keystone)).collect();
+    mapper.push(show("captured.token", &keystone, "/v3/auth/catalog"));
 
-    let mut mapper: Vec<Value> = PROJECTS.iter().map(|project| log_in(&secret_name(project))).collect();
-    mapper.push(show("captured.token", "/v3/auth/catalog"));
-
-    let mut driver = Vec::new();
-    let mut hosts = Vec::new();
+    let (mut hosts, mut driver) = (Vec::new(), Vec::new());
     for (service, path) in
         [("compute", "/v2.1/*"), ("volumev3", "/v3/*"), ("network", "/v2.0/*"), ("image", "/v2/*")]
     {
         let origin = peer.origin(service)?;
-        driver.push(json!({
-            "name": "local-token",
-            "origin": origin,
-            "methods": ["GET", "POST", "PUT", "DELETE"],
-            "path": path,
-            "placement": "header:x-auth-token",
-        }));
+        let methods = ["GET", "POST", "PUT", "DELETE"];
+        driver.push(rule("local-token", &origin, &methods, path, "header:x-auth-token"));
         hosts.push(origin);
     }
+    let grant = |hosts: &[String], secrets: &[Value]| json!({"hosts": hosts, "private": true, "pin": "capabilities", "secrets": secrets});
     Ok(json!({
-        "aaa-keystone": {
-            "hosts": [keystone],
-            "private": true,
-            "pin": "capabilities",
-            "secrets": [
-                log_in("login.*"),
-                show("session", "/v3/auth/tokens"),
-                show("session", "/v3/users/*/groups"),
-                at_keystone("session", "GET", "/v3/auth/tokens", "header:x-subject-token"),
-            ],
-        },
-        "mapper-by-group": {"hosts": [keystone], "private": true, "pin": "capabilities", "secrets": mapper},
-        "cloud-openstack": {"hosts": hosts, "private": true, "pin": "capabilities", "secrets": driver},
+        "aaa-keystone": grant(&[home], &user),
+        "mapper-by-group": grant(&[keystone], &mapper),
+        "cloud-openstack": grant(&hosts, &driver),
     }))
 }
 

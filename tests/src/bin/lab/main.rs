@@ -9,6 +9,7 @@
     reason = "it stops at the first thing that is not as it must be"
 )]
 
+mod clouds_bench;
 mod demo;
 mod openstack_story;
 mod say;
@@ -29,6 +30,8 @@ enum Lab {
     Torture(torture::Options),
     /// Walk through the whole story of a site over a real OpenStack that is up.
     OpenstackStory(openstack_story::Options),
+    /// Measure machines made by a site beside the same made by others.
+    CloudsBench(clouds_bench::Options),
     /// Run a program with a site beside it, which it finds in ARCHIPEL_* variables.
     WithSite {
         /// The program and its arguments.
@@ -43,6 +46,7 @@ async fn main() -> ExitCode {
         Lab::Demo(options) => demo::run(options).await,
         Lab::Torture(options) => torture::run(options).await,
         Lab::OpenstackStory(options) => openstack_story::run(options).await,
+        Lab::CloudsBench(options) => clouds_bench::run(options).await,
         Lab::WithSite { command } => with_site::run(&command).await,
     };
     match went_well {

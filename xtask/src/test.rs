@@ -70,9 +70,10 @@ fn tests(mut command: Command, packages: &[String]) -> Result<Command> {
     Ok(command)
 }
 
-/// What is written for plugins and runs natively too: the SDK, and the plugins' own logic.
+/// What is written for plugins and runs natively too: the SDK, what plugins share, and their own logic.
 fn guests() -> Result<Vec<String>> {
-    let packages = plugins::packages()?.into_iter().chain(["archipel-sdk".to_owned()]);
+    let shared = ["archipel-sdk", "archipel-keystone"].map(str::to_owned);
+    let packages = plugins::packages()?.into_iter().chain(shared);
     Ok(packages.flat_map(|package| ["--package".to_owned(), package]).collect())
 }
 

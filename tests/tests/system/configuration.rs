@@ -30,6 +30,24 @@ fn the_sample_site_is_right() {
 }
 
 #[test]
+fn the_sample_site_over_openstack_is_right() {
+    let sample = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/site/openstack.toml");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("site.toml");
+    std::fs::copy(sample, &file).unwrap();
+    let check = || archipel(&["check-config", "--config", file.to_str().unwrap()]).unwrap();
+    let ran = check().with_code(1);
+    assert!(format!("{ran:?}").contains("secrets/"), "it says which secrets are to be written: {ran:?}");
+    std::fs::create_dir(folder.path().join("secrets")).unwrap();
+    for name in ["physics", "biology"] {
+        let secret = folder.path().join("secrets").join(name);
+        std::fs::write(&secret, "not so secret").unwrap();
+        std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    }
+    check().with_code(0);
+}
+
+#[test]
 fn mistakes_are_told_all_at_once_with_line_and_nearest_key() {
     let ran = check(
         "[site]\nid = \"a.example.org\"\nlisen = \"127.0.0.1:1\"\n\n[[cloud]]\nname = \"c\"\ndriver = \"d\"\nmapper = \"m\"\nconcurency = 4\n\n[limits.api]\npage_max = \"many\"\n",

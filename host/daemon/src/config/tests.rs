@@ -64,6 +64,13 @@ fn the_sample_site_is_right() {
 }
 
 #[test]
+fn the_sample_site_over_openstack_is_right() {
+    let config = parse(include_str!("../../../../examples/site/openstack.toml")).unwrap();
+    assert_eq!((config.runtime.identity.len(), config.runtime.cloud.len(), config.limit.len()), (1, 1, 1));
+    assert_eq!(config.runtime.grants.len(), 3);
+}
+
+#[test]
 fn a_site_without_an_id_is_told_so() {
     assert_eq!(told(""), "site.toml: site: the key \"id\" is missing");
     assert_eq!(

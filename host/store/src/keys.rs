@@ -16,6 +16,7 @@
 //! | `s/`, `so/`, `sc/`, `se/` | session; owner or parent, session; end, session | record; empty |
 //! | `t/`, `te/` | SHA-256 of a foreign token; end, SHA-256 | its end; empty |
 //! | `p/`, `pb/` | binding, plugin's key; binding | plugin's value; bytes it keeps |
+//! | `pp/` | publisher | its place in the log of events |
 //! | `m/` | name | what the store says of itself |
 //!
 //! A scope is `a` (all) or `o`, `g`, `c` and 16 bytes of the SHA-256 of the owner, group or cloud: names are of any
@@ -223,6 +224,11 @@ pub(crate) fn plugin(binding: &str, key: &str) -> Key {
 
 pub(crate) fn plugin_bytes(binding: &str) -> Key {
     join(&[b"pb/", binding.as_bytes()])
+}
+
+/// Where a publisher stands.
+pub(crate) fn position(publisher: &str) -> Key {
+    join(&[b"pp/", publisher.as_bytes()])
 }
 
 /// A prefix followed by a time; times before 1970 sort as 1970.

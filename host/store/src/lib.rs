@@ -10,6 +10,7 @@ mod keys;
 mod memory;
 mod orders;
 mod plugin_storage;
+mod positions;
 mod read_before;
 mod record;
 mod sessions;

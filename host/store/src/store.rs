@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use archipel_identity::store::SessionStore;
 use archipel_model::plugin_storage::PluginStorage;
+use archipel_model::publisher::PositionStore;
 use archipel_model::{Clock, Error, SiteId, Timestamp};
 use archipel_orders::store::OrderStore;
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 use crate::engine::{Commit, CommitError, Engine, EngineFigures, Key, Range};
 use crate::orders::OrderCollection;
 use crate::plugin_storage::PluginCollection;
+use crate::positions::PositionCollection;
 use crate::record::refusal;
 use crate::sessions::SessionCollection;
 use crate::{claims, keys};
@@ -28,6 +30,7 @@ pub struct Store {
     orders: Arc<OrderCollection>,
     sessions: Arc<SessionCollection>,
     plugins: Arc<PluginCollection>,
+    positions: Arc<PositionCollection>,
     incarnation: Uuid,
 }
 
@@ -79,6 +82,7 @@ impl Store {
             orders: Arc::new(OrderCollection::new(Arc::clone(&engine), clock, events)),
             sessions: Arc::new(SessionCollection::new(Arc::clone(&engine))),
             plugins: Arc::new(PluginCollection { engine: Arc::clone(&engine) }),
+            positions: Arc::new(PositionCollection { engine: Arc::clone(&engine) }),
             engine,
             incarnation,
         }))
@@ -97,6 +101,11 @@ impl Store {
     /// What plugins keep.
     pub fn plugin_storage(&self) -> Arc<dyn PluginStorage> {
         Arc::clone(&self.plugins) as Arc<dyn PluginStorage>
+    }
+
+    /// Where publishers of events stand.
+    pub fn positions(&self) -> Arc<dyn PositionStore> {
+        Arc::clone(&self.positions) as Arc<dyn PositionStore>
     }
 
     /// Made anew whenever a store is made or imported: what was swept under another must not be trusted.

@@ -6,6 +6,7 @@ mod idempotency;
 mod kill;
 mod orders;
 mod plugins;
+mod positions;
 mod races;
 mod sessions;
 mod sled;

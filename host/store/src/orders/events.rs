@@ -75,11 +75,7 @@ impl OrderCollection {
         let newest = *self.events.borrow();
         let limit = query.limit.clamp(1, MAX_PAGE);
         let after = query.after.unwrap_or(0);
-        let forgotten = count(self.engine.get(keys::FORGOTTEN).await?.as_ref());
-        let mut page = EventPage {
-            oldest: if forgotten == 0 { 0 } else { forgotten.saturating_add(1) },
-            ..EventPage::default()
-        };
+        let mut page = EventPage::default();
         let indexes = match (&query.subject, &query.visible) {
             (Some(order), _) => vec![keys::events_of(*order)],
             (None, Visible::Any) => vec![keys::EVENTS.to_vec()],
@@ -103,6 +99,9 @@ impl OrderCollection {
                 page.items.push(Event { sequence: *sequence, kind, subject, owner, group, time, data });
             }
         }
+        // Asked last: what was forgotten while the page was read is told, and not passed over in silence.
+        let forgotten = count(self.engine.get(keys::FORGOTTEN).await?.as_ref());
+        page.oldest = if forgotten == 0 { 0 } else { forgotten.saturating_add(1) };
         let last = looked_at.last().copied().unwrap_or(after);
         page.next = if page.more { last } else { last.max(newest).max(after) };
         Ok(page)

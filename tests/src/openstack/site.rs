@@ -167,10 +167,12 @@ fn grants(users: &Peer, peer: &Peer) -> Result<Value> {
         hosts.push(origin);
     }
     let grant = |hosts: &[String], secrets: &[Value]| json!({"hosts": hosts, "private": true, "pin": "capabilities", "secrets": secrets});
+    let mut driver = grant(&hosts, &driver);
+    driver["storage"] = json!("4 MiB");
     Ok(json!({
         "aaa-keystone": grant(&[home], &user),
         "mapper-by-group": grant(&[keystone], &mapper),
-        "cloud-openstack": grant(&hosts, &driver),
+        "cloud-openstack": driver,
     }))
 }
 

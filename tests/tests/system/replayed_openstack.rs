@@ -69,6 +69,7 @@ fn use_cloud(site: &mut Site, cloud: &Replayed) {
         "pin": "capabilities",
         "hosts": [origin],
         "private": true,
+        "storage": "4 MiB",
         "secrets": [
             token(&change, "/compute/v2.1/*"), token(&change, "/volume/v3/*"), token(&change, "/network/v2.0/*"),
             token(&["GET"], "/image/v2/*"),

@@ -31,8 +31,8 @@ pub(crate) struct Cloud<'a> {
 
 impl Cloud<'_> {
     /// Under what a project's view of a service is remembered.
-    pub(crate) fn cache_key(&self, service: Service) -> Result<String> {
-        Ok(format!("{} {}", self.account.project, self.account.endpoint(service)?))
+    pub(crate) fn cache_key(&self, what: &str, service: Service) -> Result<String> {
+        Ok(format!("{what} {} {}", self.account.project, self.account.endpoint(service)?))
     }
 
     /// How old such a view may be.

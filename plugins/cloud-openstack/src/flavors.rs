@@ -9,12 +9,12 @@ use crate::images::Image;
 use crate::wire::Service;
 use archipel_sdk::cloud::{ComputeSpec, SpecEntry};
 use archipel_sdk::{Error, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// A flavour.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Flavor {
     pub(crate) id: String,
     #[serde(default)]
@@ -45,8 +45,8 @@ pub(crate) fn fresh(cloud: &Cloud<'_>) -> Result<Cached<Vec<Flavor>>> {
 }
 
 fn known(cloud: &Cloud<'_>, ttl_ms: u64) -> Result<Cached<Vec<Flavor>>> {
-    let key = cloud.cache_key(Service::Compute)?;
-    cache::get(&FLAVORS, key, cloud.world.now_ms(), ttl_ms, || {
+    let key = cloud.cache_key("flavors", Service::Compute)?;
+    cache::get(&FLAVORS, cloud.world, key, ttl_ms, || {
         let mut all: Vec<Flavor> = cloud.all(Service::Compute, "/flavors/detail", "flavors", &[])?;
         all.retain(|flavor| !flavor.is_disabled);
         all.sort_by(|a, b| (a.vcpus, a.ram, a.disk, &a.id).cmp(&(b.vcpus, b.ram, b.disk, &b.id)));

@@ -3,10 +3,13 @@
 use crate::wire::{Answer, Call, World};
 use archipel_sdk::credentials::LocalToken;
 use archipel_sdk::http::Request;
-use archipel_sdk::{Result, clock};
+use archipel_sdk::{ErrorKind, Result, clock, storage};
 
 /// The header that every OpenStack service reads its token from.
 const TOKEN: &str = "x-auth-token";
+
+/// Keys that are forgotten at once where storage is full.
+const KEYS: u32 = 1000;
 
 /// The host, for one account.
 pub(crate) struct Host<'a> {
@@ -33,5 +36,20 @@ impl World for Host<'_> {
 
     fn now_ms(&self) -> u64 {
         clock::now_ms()
+    }
+
+    fn recall(&self, key: &str) -> Option<Vec<u8>> {
+        storage::get_bytes(key).ok().flatten()
+    }
+
+    fn remember(&self, key: &str, value: &[u8]) {
+        let Err(error) = storage::set_bytes(key, value) else { return };
+        // Full of projects that are long gone, perhaps: what is remembered can always be asked for anew.
+        if error.kind() == ErrorKind::QuotaExceeded {
+            let keys = storage::keys_page("", None, KEYS).map(|page| page.keys).unwrap_or_default();
+            for key in keys {
+                storage::delete(&key).ok();
+            }
+        }
     }
 }

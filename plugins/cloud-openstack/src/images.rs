@@ -5,12 +5,12 @@ use crate::cloud::{Cloud, segment};
 use crate::wire::Service;
 use archipel_sdk::cloud::ImageEntry;
 use archipel_sdk::{Error, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::cell::RefCell;
 
 /// An image.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Image {
     pub(crate) id: String,
     #[serde(default)]
@@ -27,7 +27,8 @@ pub(crate) struct Image {
     created_at: String,
     #[serde(default)]
     visibility: String,
-    #[serde(flatten)]
+    /// Only told to people, who are told what is fresh; so it is not remembered.
+    #[serde(flatten, skip_serializing)]
     others: Map<String, Value>,
 }
 
@@ -61,10 +62,8 @@ pub(crate) fn fresh(cloud: &Cloud<'_>) -> Result<Cached<Vec<Image>>> {
 }
 
 fn known(cloud: &Cloud<'_>, ttl_ms: u64) -> Result<Cached<Vec<Image>>> {
-    let key = cloud.cache_key(Service::Image)?;
-    cache::get(&IMAGES, key, cloud.world.now_ms(), ttl_ms, || {
-        cloud.all(Service::Image, "/images", "images", &[])
-    })
+    let key = cloud.cache_key("images", Service::Image)?;
+    cache::get(&IMAGES, cloud.world, key, ttl_ms, || cloud.all(Service::Image, "/images", "images", &[]))
 }
 
 /// The image that an order names: by id, or `@alias`.

@@ -17,7 +17,11 @@ archipel_sdk::export! {
                     "discovered": "catalogue",
                     "reason": "the endpoints of Nova, Cinder, Neutron and Glance, as Keystone's catalogue names them"
                 }
-            ]
+            ],
+            "storage": {
+                "bytes": 4194304,
+                "reason": "flavours, images and networks of each project for a minute, so that instances side by side ask once"
+            }
         },
         "drivers": {
             "compute": { "create": "searchable", "settle_ms": 10000, "actions": [] },

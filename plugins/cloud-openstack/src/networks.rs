@@ -5,12 +5,12 @@ use crate::cloud::{Cloud, segment};
 use crate::wire::Service;
 use archipel_sdk::cloud::{CloudNetwork, ComputeSpec, NetworkRef, OrderRef};
 use archipel_sdk::{Error, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 
 /// A network, as far as joining it goes.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Joinable {
     id: String,
     #[serde(default)]
@@ -35,8 +35,8 @@ thread_local! {
 /// The networks that a machine of this project can join: its own and the shared ones. A public one of another project
 /// is visible too, but only floating addresses come from it.
 fn known(cloud: &Cloud<'_>, ttl_ms: u64) -> Result<Cached<Vec<Joinable>>> {
-    let key = cloud.cache_key(Service::Network)?;
-    cache::get(&NETWORKS, key, cloud.world.now_ms(), ttl_ms, || {
+    let key = cloud.cache_key("networks", Service::Network)?;
+    cache::get(&NETWORKS, cloud.world, key, ttl_ms, || {
         let fields = [("fields", "id"), ("fields", "name"), ("fields", "shared"), ("fields", "project_id")];
         let mut all: Vec<Joinable> = cloud.all(Service::Network, "/networks", "networks", &fields)?;
         all.retain(|network| network.shared || network.project_id == cloud.account.project);

@@ -7,7 +7,7 @@ use crate::wire::{Answer, Call, World};
 use archipel_sdk::cloud::{CreateContext, Dependency, OrderRef};
 use archipel_sdk::{Error, Result};
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What comes back.
 type Scripted = Result<Answer>;
@@ -19,6 +19,7 @@ pub(crate) struct Script {
     /// The calls that came.
     pub(crate) calls: RefCell<Vec<Call>>,
     pub(crate) now_ms: Cell<u64>,
+    storage: RefCell<BTreeMap<String, Vec<u8>>>,
 }
 
 impl Script {
@@ -63,6 +64,14 @@ impl World for Script {
 
     fn now_ms(&self) -> u64 {
         self.now_ms.get()
+    }
+
+    fn recall(&self, key: &str) -> Option<Vec<u8>> {
+        self.storage.borrow().get(key).cloned()
+    }
+
+    fn remember(&self, key: &str, value: &[u8]) {
+        self.storage.borrow_mut().insert(key.to_owned(), value.to_owned());
     }
 }
 

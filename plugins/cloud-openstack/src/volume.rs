@@ -17,7 +17,7 @@ use archipel_sdk::cloud::{
     VolumeSource, VolumeSpec,
 };
 use archipel_sdk::{Error, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -53,7 +53,7 @@ struct AttachedTo {
 }
 
 /// A volume type.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct VolumeType {
     id: String,
     name: String,
@@ -106,10 +106,8 @@ fn type_with(cloud: &Cloud<'_>, required: &BTreeMap<String, String>) -> Result<S
 }
 
 fn types(cloud: &Cloud<'_>, ttl_ms: u64) -> Result<Cached<Vec<VolumeType>>> {
-    let key = cloud.cache_key(Service::Volume)?;
-    cache::get(&TYPES, key, cloud.world.now_ms(), ttl_ms, || {
-        cloud.all(Service::Volume, "/types", "volume_types", &[])
-    })
+    let key = cloud.cache_key("types", Service::Volume)?;
+    cache::get(&TYPES, cloud.world, key, ttl_ms, || cloud.all(Service::Volume, "/types", "volume_types", &[]))
 }
 
 /// Looks at one.

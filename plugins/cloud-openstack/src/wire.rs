@@ -61,4 +61,10 @@ pub(crate) trait World {
 
     /// Ms since the Unix epoch.
     fn now_ms(&self) -> u64;
+
+    /// What this or another instance of the driver remembered under `key`; none also where it cannot be read.
+    fn recall(&self, key: &str) -> Option<Vec<u8>>;
+
+    /// Remembers for all instances. Best effort: a cache that cannot be written is no failure.
+    fn remember(&self, key: &str, value: &[u8]);
 }

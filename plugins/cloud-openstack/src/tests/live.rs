@@ -91,6 +91,12 @@ impl World for Live {
     fn now_ms(&self) -> u64 {
         clock::now_ms()
     }
+
+    fn recall(&self, _: &str) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn remember(&self, _: &str, _: &[u8]) {}
 }
 
 type Raw = (u16, Vec<(String, String)>, Vec<u8>);

@@ -1,7 +1,6 @@
 //! Scripted: what a healthy cloud does not do.
 
 use crate::account::Account;
-use crate::cache;
 use crate::cloud::Cloud;
 use crate::testing::{Script, cloud, context, dependency, order};
 use crate::{attachment, compute, flavors, network, quota, volume};
@@ -412,15 +411,4 @@ fn ids_that_would_reach_elsewhere_are_never_sent() {
             "{id}"
         );
     }
-}
-
-#[test]
-fn memory_is_bounded_in_projects() {
-    thread_local! {
-        static WORDS: cache::Cache<u8> = const { std::cell::RefCell::new(Vec::new()) };
-    }
-    for project in 0..1000 {
-        cache::keep(&WORDS, project.to_string(), 0, 0);
-    }
-    assert!(WORDS.with_borrow(Vec::len) <= 64);
 }

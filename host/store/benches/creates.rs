@@ -47,6 +47,7 @@ fn order(of: u64) -> Order {
         labels: Default::default(),
         deadline: None,
         lease: None,
+        lease_warned_at: None,
         on_quota: OnQuota::Fail,
         requested_at: None,
         attempts: 0,

@@ -18,7 +18,7 @@ use crate::record::{Record, TRIES, busy, decode, encode, refusal};
 const QUEUES: usize = 10_000;
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Holder {
+pub(crate) struct Holder {
     daemon: String,
     until: Timestamp,
 }

@@ -7,6 +7,7 @@
 //! | [`Write::Append`] | a key numbered by the engine, growing in commit order | FoundationDB's versionstamped keys |
 //! | [`Write::Add`] | adds to a counter within bounds, without reading it first | FoundationDB's atomic add, with a check |
 //! | [`watch`](Engine::watch) | tells when a log grew | etcd's watch |
+//! | [`snapshot`](Engine::snapshot) | reads a lot as it was at one moment, while others write | etcd's revisions, TiKV's timestamps |
 //!
 //! What always holds:
 //! - **A read shows only what is durable**, so nothing is ever told to a client that a power cut could take back. The
@@ -256,7 +257,7 @@ impl Range {
 }
 
 /// The first key after all that begin with `prefix`.
-fn after_prefix(prefix: &[u8]) -> Key {
+pub(crate) fn after_prefix(prefix: &[u8]) -> Key {
     let mut end = prefix.to_vec();
     while let Some(last) = end.pop() {
         if let Some(next) = last.checked_add(1) {
@@ -291,6 +292,16 @@ pub struct EngineFigures {
     pub bytes_on_disk: u64,
 }
 
+/// The state of one moment, read a page at a time while others write.
+#[async_trait]
+pub trait Snapshot: Send {
+    /// The last commit that it shows.
+    fn stamp(&self) -> u64;
+
+    /// The next keys and values, in order; none = that was all.
+    async fn next(&mut self, limit: usize) -> Result<Entries, EngineError>;
+}
+
 /// An ordered key-value store with atomic commits. See the module's page for what always holds.
 #[async_trait]
 pub trait Engine: Send + Sync {
@@ -311,6 +322,11 @@ pub trait Engine: Send + Sync {
 
     /// The number of the newest append to a log, each time it grows, once it is durable.
     async fn watch(&self, log: &[u8]) -> Result<watch::Receiver<u64>, EngineError>;
+
+    /// All keys that begin with one of `prefixes`, as they are durable at one moment after the call. It costs writers
+    /// nothing while it is not held; while it is, the engine keeps what they overwrite, within a bound: a snapshot that
+    /// is read too slowly is lost and says so, and writers never wait for it.
+    async fn snapshot(&self, prefixes: &[&[u8]]) -> Result<Box<dyn Snapshot>, EngineError>;
 
     /// Whether this process alone can have it open, so that what an earlier process held is free.
     fn is_exclusive(&self) -> bool;

@@ -149,6 +149,10 @@ pub(crate) fn usage(what: u8, counter: &str) -> Key {
     }
 }
 
+pub(crate) fn event(sequence: u64) -> Key {
+    join(&[EVENTS, &sequence.to_be_bytes()])
+}
+
 pub(crate) fn claim(queue: &CloudName) -> Key {
     join(&[CLAIMS, queue.as_str().as_bytes()])
 }

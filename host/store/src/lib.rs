@@ -18,6 +18,7 @@ mod sled_engine;
 mod store;
 #[cfg(test)]
 mod suite;
+pub mod upkeep;
 mod watchers;
 
 pub use engine::Engine;

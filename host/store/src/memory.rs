@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::engine::{
-    Commit, CommitError, Committed, Engine, EngineError, EngineFigures, Entries, Key, Range,
+    Commit, CommitError, Committed, Engine, EngineError, EngineFigures, Entries, Key, Range, Snapshot,
 };
 use crate::judge::{State, judge, sequence_of, within_limits};
 use crate::watchers::Watchers;
@@ -105,6 +105,14 @@ impl Engine for MemoryEngine {
         Ok(self.watchers.watch(log, newest))
     }
 
+    async fn snapshot(&self, prefixes: &[&[u8]]) -> Result<Box<dyn Snapshot>, EngineError> {
+        let inner = self.usable()?;
+        let within = |key: &Key| prefixes.iter().any(|prefix| key.starts_with(prefix));
+        let entries = inner.map.iter().filter(|(key, _)| within(key));
+        let entries: Entries = entries.map(|(key, value)| (key.clone(), value.clone())).collect();
+        Ok(Box::new(Copied { stamp: inner.stamp, entries: entries.into_iter() }))
+    }
+
     fn is_exclusive(&self) -> bool {
         true
     }
@@ -115,5 +123,22 @@ impl Engine for MemoryEngine {
 
     async fn close(&self) {
         self.break_with(Some("it was closed"));
+    }
+}
+
+/// A snapshot that is a copy.
+struct Copied {
+    stamp: u64,
+    entries: std::vec::IntoIter<(Key, Bytes)>,
+}
+
+#[async_trait]
+impl Snapshot for Copied {
+    fn stamp(&self) -> u64 {
+        self.stamp
+    }
+
+    async fn next(&mut self, limit: usize) -> Result<Entries, EngineError> {
+        Ok(self.entries.by_ref().take(limit).collect())
     }
 }

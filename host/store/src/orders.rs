@@ -29,7 +29,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use self::record::Stored;
+pub(crate) use self::counting::counted_in;
+pub(crate) use self::events::StoredEvent;
+pub(crate) use self::idempotency::Kept;
+pub(crate) use self::record::Stored;
 use crate::engine::{Commit, Engine, Range};
 use crate::read_before::ReadBefore;
 use crate::record::refusal;

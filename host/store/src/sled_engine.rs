@@ -18,11 +18,14 @@
 //!   write the engine lets go of the files and opens them again, so that what it shows is what the disk holds.
 //! - `LowSpace` mode and a flusher every 500 ms, because only the flusher gives back space.
 
+mod bulk;
 mod durable;
 mod gate;
 mod guard;
+mod lock;
 mod open;
 mod readers;
+mod snapshot;
 mod writer;
 
 use std::path::Path;
@@ -34,15 +37,18 @@ use moka::sync::Cache;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::{
-    Commit, CommitError, Committed, Engine, EngineError, EngineFigures, Entries, Key, Range,
+    Commit, CommitError, Committed, Engine, EngineError, EngineFigures, Entries, Key, Range, Snapshot,
 };
 use crate::judge::{sequence_of, within_limits};
 use crate::watchers::Watchers;
 
+pub(crate) use self::bulk::Bulk;
 use self::gate::{Gate, Settled};
+pub(crate) use self::lock::Lock;
 use self::open::Handles;
 pub use self::open::{OpenError, SledOptions};
 use self::readers::Readers;
+use self::snapshot::{SledSnapshot, Snapshots};
 use self::writer::{Job, Writer};
 
 /// Commits that may wait for the writer; more wait outside. Bounds memory when the disk is slow.
@@ -52,7 +58,7 @@ const QUEUE: usize = 4096;
 pub struct SledEngine {
     shared: Arc<Shared>,
     jobs: mpsc::Sender<Job>,
-    readers: Readers,
+    readers: Arc<Readers>,
 }
 
 /// What writer, readers and callers share.
@@ -63,6 +69,7 @@ struct Shared {
     gate: Gate,
     cache: Cache<Key, Bytes>,
     watchers: Watchers,
+    snapshots: Snapshots,
     figures: Mutex<EngineFigures>,
 }
 
@@ -91,6 +98,12 @@ impl SledEngine {
     /// # Errors
     /// Another process holds it, it is damaged or cut, or the folder cannot be used; each with the way out.
     pub fn open(dir: &Path, options: SledOptions) -> Result<Arc<Self>, OpenError> {
+        std::fs::create_dir_all(dir).map_err(|error| OpenError::folder(dir, &error))?;
+        Self::open_locked(dir, options, Lock::take(dir)?)
+    }
+
+    /// The same, with the store's lock already held.
+    pub(crate) fn open_locked(dir: &Path, options: SledOptions, lock: Lock) -> Result<Arc<Self>, OpenError> {
         let (handles, stamp) = open::open(dir, &options)?;
         let weigh =
             |key: &Key, value: &Bytes| u32::try_from(key.len() + value.len() + 64).unwrap_or(u32::MAX);
@@ -100,13 +113,30 @@ impl SledEngine {
             gate: Gate::default(),
             cache: Cache::builder().max_capacity(options.value_cache_bytes).weigher(weigh).build(),
             watchers: Watchers::default(),
+            snapshots: Snapshots::new(options.snapshot_bytes),
             figures: Mutex::default(),
         });
         let readers = Readers::start(options.readers).map_err(|error| OpenError::folder(dir, &error))?;
         let (jobs, queue) = mpsc::channel(QUEUE);
-        Writer::start(dir, options, Arc::clone(&shared), queue, stamp)
+        Writer::start(dir, options, Arc::clone(&shared), queue, stamp, lock)
             .map_err(|error| OpenError::folder(dir, &error))?;
-        Ok(Arc::new(Self { shared, jobs, readers }))
+        Ok(Arc::new(Self { shared, jobs, readers: Arc::new(readers) }))
+    }
+
+    /// Opens the store in `dir`, which must be there.
+    ///
+    /// # Errors
+    /// As [`SledEngine::open`]; [`OpenError::Missing`] where there is none.
+    pub fn open_existing(dir: &Path, options: SledOptions) -> Result<Arc<Self>, OpenError> {
+        match Self::is_there(dir) {
+            true => Self::open(dir, options),
+            false => Err(OpenError::Missing { dir: dir.to_owned() }),
+        }
+    }
+
+    /// Whether there is a store in `dir`.
+    pub fn is_there(dir: &Path) -> bool {
+        open::is_there(dir)
     }
 
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, EngineError> {
@@ -234,6 +264,13 @@ impl Engine for SledEngine {
         let newest = self.range(&Range::prefix(log, 1).reversed()).await?;
         let newest = newest.first().and_then(|(key, _)| sequence_of(key)).unwrap_or(0);
         Ok(self.shared.watchers.watch(log, newest))
+    }
+
+    async fn snapshot(&self, prefixes: &[&[u8]]) -> Result<Box<dyn Snapshot>, EngineError> {
+        let prefixes = prefixes.iter().map(|prefix| prefix.to_vec()).collect();
+        let (stamp, held) = self.ask(|answer| Job::Snapshot { prefixes, answer }).await??;
+        let (shared, readers) = (Arc::clone(&self.shared), Arc::clone(&self.readers));
+        Ok(Box::new(SledSnapshot { shared, readers, stamp, held }))
     }
 
     fn is_exclusive(&self) -> bool {

@@ -10,4 +10,6 @@ mod positions;
 mod races;
 mod sessions;
 mod sled;
+mod snapshot;
 mod support;
+mod upkeep;

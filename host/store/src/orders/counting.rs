@@ -72,6 +72,15 @@ pub(super) fn count_in(
     Ok((Counted { counters: counters.into_keys().collect(), amounts }, bounded))
 }
 
+/// The counters that hold what an order counts for, each with how much; those that it adds nothing to are left out.
+pub(crate) fn counted_in(counted: &Counted) -> impl Iterator<Item = (Key, u64)> + '_ {
+    counted.counters.iter().flat_map(|counter| {
+        let each = COUNTERS.iter();
+        each.map(|(tag, _, amount, _)| (keys::usage(*tag, counter), amount(&counted.amounts)))
+            .filter(|(_, amount)| *amount > 0)
+    })
+}
+
 /// Counts what changed about an order that was counted before. What the cloud really gave is counted whatever the
 /// limits say: it is there.
 pub(super) fn recount(commit: &mut Commit, counted: &Counted, now: &Usage) {

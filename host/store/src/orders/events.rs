@@ -20,13 +20,13 @@ const MAX_PAGE: usize = 10_000;
 
 /// An event without its number, which is its key.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct StoredEvent {
+pub(crate) struct StoredEvent {
     #[serde(rename = "type")]
     kind: String,
     subject: OrderId,
     owner: Owner,
     group: Option<String>,
-    pub(super) time: Timestamp,
+    pub(crate) time: Timestamp,
     data: serde_json::Value,
 }
 
@@ -36,7 +36,7 @@ impl Record for StoredEvent {
 
 impl StoredEvent {
     /// The indexes that lead to it.
-    pub(super) fn indexes(&self) -> Vec<Key> {
+    pub(crate) fn indexes(&self) -> Vec<Key> {
         let mut all = vec![keys::events_of(self.subject), keys::events_of_owner(&self.owner)];
         all.extend(self.group.as_deref().map(keys::events_of_group));
         all

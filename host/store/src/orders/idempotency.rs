@@ -23,11 +23,11 @@ const WHOLE: usize = 64 * 1024;
 const PART: usize = 256 * 1024;
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Kept {
-    scope: IdempotencyScope,
-    pub(super) record: IdempotencyRecord,
+pub(crate) struct Kept {
+    pub(crate) scope: IdempotencyScope,
+    pub(crate) record: IdempotencyRecord,
     /// Parts that the answer's body lies in; 0 = it lies here.
-    pub(super) parts: u16,
+    pub(crate) parts: u16,
 }
 
 impl Record for Kept {

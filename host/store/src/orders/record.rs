@@ -9,17 +9,17 @@ use serde::{Deserialize, Serialize};
 use crate::record::Record;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Stored {
-    pub(super) order: Order,
-    pub(super) counted: Counted,
+pub(crate) struct Stored {
+    pub(crate) order: Order,
+    pub(crate) counted: Counted,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Counted {
+pub(crate) struct Counted {
     /// See `Limit::counter`.
-    pub(super) counters: Vec<String>,
+    pub(crate) counters: Vec<String>,
     /// In each of them.
-    pub(super) amounts: Usage,
+    pub(crate) amounts: Usage,
 }
 
 impl Record for Stored {

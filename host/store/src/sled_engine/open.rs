@@ -13,7 +13,7 @@ use super::durable::Durable;
 use super::guard::guarded;
 
 /// The one tree.
-const TREE: &str = "archipel";
+pub(super) const TREE: &str = "archipel";
 /// The last commit's stamp; below every key of the collections.
 pub(super) const STAMP: &[u8] = b"\0stamp";
 const HOLDER: &str = "holder";
@@ -37,6 +37,9 @@ pub struct SledOptions {
     /// Commits are refused while the disk has less free (64 MiB), so that sled never meets a full disk, reads go on,
     /// and writes go on by themselves when there is room again. Bytes.
     pub min_free_bytes: u64,
+    /// Bytes of what writers overwrite that are kept for one snapshot (128 MiB). Bounds memory: a backup whose reader
+    /// takes too long, or that meets too many writes, is given up.
+    pub snapshot_bytes: usize,
 }
 
 impl Default for SledOptions {
@@ -47,6 +50,7 @@ impl Default for SledOptions {
             readers: 2,
             group: 1024,
             min_free_bytes: 64 << 20,
+            snapshot_bytes: 128 << 20,
         }
     }
 }
@@ -88,6 +92,12 @@ pub enum OpenError {
         /// The last commit that was durable.
         known: u64,
     },
+    /// There is none, where one was to be looked at.
+    #[error("there is no store in {}; `archipel serve` makes one, `archipel store import` fills one", dir.display())]
+    Missing {
+        /// Where.
+        dir: PathBuf,
+    },
     /// The folder cannot be used.
     #[error("the store's folder {} cannot be used: {reason}; check that it is a folder and that it may be written", dir.display())]
     Folder {
@@ -99,7 +109,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    pub(super) fn folder(dir: &Path, error: &io::Error) -> Self {
+    pub(crate) fn folder(dir: &Path, error: &io::Error) -> Self {
         Self::Folder { dir: dir.to_owned(), reason: error.to_string() }
     }
 }
@@ -113,16 +123,26 @@ pub(super) struct Handles {
     _db: sled::Db,
 }
 
+/// How sled is used.
+pub(super) fn config(dir: &Path, options: &SledOptions) -> sled::Config {
+    sled::Config::new()
+        .path(dir)
+        .mode(sled::Mode::LowSpace)
+        .cache_capacity(options.page_cache_bytes)
+        .flush_every_ms(Some(500))
+}
+
+/// Whether there is a store in `dir`.
+pub(super) fn is_there(dir: &Path) -> bool {
+    dir.join("db").exists()
+}
+
 /// Opens or makes the store; also says the stamp of its last commit.
 pub(super) fn open(dir: &Path, options: &SledOptions) -> Result<(Handles, u64), OpenError> {
     let folder = |error: io::Error| OpenError::folder(dir, &error);
     std::fs::create_dir_all(dir).map_err(folder)?;
     let damaged = |reason: String| OpenError::Damaged { dir: dir.to_owned(), reason };
-    let config = sled::Config::new()
-        .path(dir)
-        .mode(sled::Mode::LowSpace)
-        .cache_capacity(options.page_cache_bytes)
-        .flush_every_ms(Some(500));
+    let config = config(dir, options);
     let opened = guarded(|| {
         let db = config.open()?;
         let tree = db.open_tree(TREE)?;
@@ -188,7 +208,7 @@ pub(super) fn remove_holder(dir: &Path) {
     let _ = std::fs::remove_file(dir.join(HOLDER));
 }
 
-fn holder(dir: &Path) -> String {
+pub(super) fn holder(dir: &Path) -> String {
     let mut text = String::new();
     let read = File::open(dir.join(HOLDER)).and_then(|file| file.take(1024).read_to_string(&mut text));
     match read {

@@ -13,9 +13,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::gate::Touched;
 use super::guard::guarded;
+use super::lock::Lock;
 use super::open::{self, Handles, STAMP, SledOptions};
+use super::snapshot::Held;
 use super::{Shared, to_bytes};
-use crate::engine::{Commit, CommitError, Committed, EngineError};
+use crate::engine::{Commit, CommitError, Committed, EngineError, Key};
 use crate::judge::{Changes, State, judge};
 
 /// How often the mark is written and the disk's free space looked at.
@@ -29,6 +31,7 @@ const REOPEN_AFTER: Duration = Duration::from_secs(2);
 pub(super) enum Job {
     Commit { commit: Commit, answer: oneshot::Sender<Result<Committed, CommitError>> },
     Flush { answer: oneshot::Sender<Result<(), EngineError>> },
+    Snapshot { prefixes: Vec<Key>, answer: oneshot::Sender<Result<(u64, Arc<Held>), EngineError>> },
     Close { answer: oneshot::Sender<()> },
 }
 
@@ -46,6 +49,7 @@ pub(super) struct Writer {
     looked_at: Instant,
     full: Option<String>,
     failed_at: Option<Instant>,
+    lock: Option<Lock>,
 }
 
 /// A commit on its way through one group.
@@ -62,6 +66,7 @@ impl Writer {
         shared: Arc<Shared>,
         queue: mpsc::Receiver<Job>,
         stamp: u64,
+        lock: Lock,
     ) -> std::io::Result<()> {
         let mut writer = Self {
             dir: dir.to_owned(),
@@ -74,6 +79,7 @@ impl Writer {
             looked_at: Instant::now(),
             full: None,
             failed_at: None,
+            lock: Some(lock),
         };
         writer.look();
         std::thread::Builder::new().name("store-write".to_owned()).spawn(move || writer.run())?;
@@ -82,7 +88,8 @@ impl Writer {
 
     fn run(mut self) {
         while let Some(first) = self.queue.blocking_recv() {
-            let (mut commits, mut flushes, mut closing) = (Vec::new(), Vec::new(), None);
+            let (mut commits, mut flushes, mut snapshots, mut closing) =
+                (Vec::new(), Vec::new(), Vec::new(), None);
             let mut bytes = 0_usize;
             let mut next = Some(first);
             while let Some(job) = next {
@@ -92,6 +99,12 @@ impl Writer {
                         commits.push((commit, answer));
                     }
                     Job::Flush { answer } => flushes.push(answer),
+                    Job::Snapshot { prefixes, answer } => {
+                        // What a snapshot shows must be durable.
+                        let (flush, flushed) = oneshot::channel();
+                        flushes.push(flush);
+                        snapshots.push((prefixes, answer, flushed));
+                    }
                     Job::Close { answer } => closing = Some(answer),
                 }
                 if commits.len() >= self.options.group || bytes >= GROUP_BYTES || closing.is_some() {
@@ -100,6 +113,12 @@ impl Writer {
                 next = self.queue.try_recv().ok();
             }
             self.group(commits, flushes);
+            for (prefixes, answer, mut flushed) in snapshots {
+                let flushed = flushed.try_recv().unwrap_or_else(|_| Err(self.shared.unavailable()));
+                let begun = flushed.map(|()| (self.stamp, self.shared.snapshots.begin(prefixes)));
+                // Whoever asked may be gone.
+                let _ = answer.send(begun);
+            }
             if let Some(answer) = closing {
                 self.close();
                 let _ = answer.send(());
@@ -119,6 +138,7 @@ impl Writer {
             let _ = open::write_mark(&self.dir, self.durable_stamp);
             open::remove_holder(&self.dir);
         }
+        self.lock = None;
     }
 
     fn group(
@@ -195,6 +215,7 @@ impl Writer {
         }
         self.shared.gate.begin(touched);
         let begun = Instant::now();
+        self.shared.snapshots.keep(changes.keys(), |key| self.before(&handles, key));
         let applied = apply(&handles, changes, stamp);
         self.shared.count(|figures| figures.apply_us += micros(begun));
         if applied.is_ok() {
@@ -226,6 +247,14 @@ impl Writer {
                 self.failed_at = Some(Instant::now());
                 Err(EngineError::Unavailable(reason))
             }
+        }
+    }
+
+    /// What a key holds before the group that is about to be applied.
+    fn before(&self, handles: &Handles, key: &[u8]) -> Result<Option<Bytes>, String> {
+        match self.shared.cache.get(key) {
+            Some(value) => Ok(Some(value)),
+            None => guarded(|| handles.tree.get(key)).map(|value| value.map(to_bytes)),
         }
     }
 
@@ -309,6 +338,7 @@ impl Writer {
         self.shared.set_why(why);
         let held = self.shared.handles.write().unwrap_or_else(PoisonError::into_inner).take();
         self.shared.cache.invalidate_all();
+        self.shared.snapshots.lose(why);
         let Some(mut held) = held else { return };
         let since = Instant::now();
         while since.elapsed() < Duration::from_secs(5) {

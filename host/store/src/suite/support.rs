@@ -116,6 +116,7 @@ pub(super) fn order(of: &str, kind: Kind, spec: serde_json::Value, on: &[&Order]
         labels: Default::default(),
         deadline: None,
         lease: None,
+        lease_warned_at: None,
         on_quota: OnQuota::Fail,
         requested_at: None,
         attempts: 0,

@@ -1,0 +1,519 @@
+//! Check, export, import, compaction: over a store in which something lies in every collection.
+
+use std::io::Cursor;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use archipel_identity::store::Session;
+use archipel_model::order::{Kind, RemoteOrder, State};
+use archipel_model::{Clock, OrderId, SessionId, SystemClock, Timestamp};
+use archipel_orders::store::{IdempotencyRecord, IdempotencyScope, StoredAnswer};
+use serde_json::{Value, json};
+
+use super::support::*;
+use crate::engine::{Commit, Engine, Range};
+use crate::upkeep::{Export, Exported, ImportError, check, compact, disk_bytes, import, survey};
+use crate::{SledEngine, SledOptions, Store};
+
+/// Something in every collection; says a few of the orders.
+async fn fill(store: &Store, now: Timestamp) -> Vec<OrderId> {
+    let orders = store.orders();
+    let mut ids = Vec::new();
+    for of in ["alice", "bob", "ümit"] {
+        let mut machine = compute(of);
+        machine.group = Some("physics".into());
+        let disk = volume(of);
+        let mut joined = attachment(of, &[&machine, &disk]);
+        for order in [&machine, &disk, &joined] {
+            let mut acceptance = acceptance(order);
+            acceptance.limits = vec![instances("user/limited", 100)];
+            orders.accept(acceptance).await.unwrap();
+            ids.push(order.id);
+        }
+        let mut gone = order(of, Kind::Network, json!({}), &[]);
+        gone.origin =
+            Some(RemoteOrder { site: "site-b.example.org".parse().unwrap(), order: OrderId::generate() });
+        orders.accept(acceptance(&gone)).await.unwrap();
+        orders.change(next(&mut gone, State::Closing)).await.unwrap();
+        gone.updated_at = now;
+        orders.change(next(&mut gone, State::Closed)).await.unwrap();
+        if of == "bob" {
+            orders.change(next(&mut joined, State::Closing)).await.unwrap();
+            orders.change(next(&mut joined, State::Closed)).await.unwrap();
+        }
+        ids.push(gone.id);
+    }
+    let scope = |key: &str| IdempotencyScope { owner: owner("alice"), path: "/v1/x".into(), key: key.into() };
+    for (key, length) in [("short", 10), ("long", 600_000)] {
+        let answer = StoredAnswer { status: 201, headers: vec![], body: "ä".repeat(length) };
+        let record = IdempotencyRecord {
+            request_hash: "h".into(),
+            created_at: now,
+            order_ids: vec![],
+            answer: Some(answer),
+        };
+        orders.put_idempotency(&scope(key), &record).await.unwrap();
+    }
+    let cloud = "cloud-1".parse().unwrap();
+    orders.claim(&cloud, "one", now, 1000).await.unwrap().unwrap();
+    orders.claim(&cloud, "two", now.plus(Duration::from_secs(5)), 1000).await.unwrap().unwrap();
+    let mut session = Session {
+        id: SessionId::generate(),
+        binding: "local".into(),
+        sealed_token: vec![1, 2, 3],
+        parent: None,
+        user: user("alice"),
+        created_at: now,
+        expires_at: now.plus(Duration::from_secs(3600)),
+        revoked_at: None,
+    };
+    store.sessions().put(&session).await.unwrap();
+    (session.parent, session.id) = (Some(session.id), SessionId::generate());
+    store.sessions().put(&session).await.unwrap();
+    store.sessions().revoke(session.id, now).await.unwrap();
+    store.sessions().revoke_token([9; 32], now).await.unwrap();
+    store.sessions().revoke_token([9; 32], now.plus(Duration::from_secs(9))).await.unwrap();
+    let plugins = store.plugin_storage();
+    for (binding, key, value) in
+        [("cloud/a", "k", vec![0, 255, 10]), ("cloud/a", "l/ö", vec![]), ("cloud/ab", "k", vec![7; 1000])]
+    {
+        plugins.set(binding, key, Some(value), 10_000).await.unwrap();
+    }
+    plugins.flush().await.unwrap();
+    store.positions().set_position("kafka", 77).await.unwrap();
+    orders.probe().await.unwrap();
+    ids
+}
+
+async fn exported(engine: &dyn Engine) -> (Vec<u8>, Exported) {
+    let mut export = Export::begin(engine, &SystemClock, false).await.unwrap();
+    let mut file = Vec::new();
+    while let Some(lines) = export.next().await.unwrap() {
+        file.extend_from_slice(&lines);
+    }
+    (file, export.exported())
+}
+
+/// All lines but the first and the last, which name times and incarnations.
+fn records(file: &[u8]) -> Vec<&str> {
+    let lines: Vec<&str> = std::str::from_utf8(file).unwrap().lines().collect();
+    lines[1..lines.len() - 1].to_vec()
+}
+
+fn line(file: &[u8], number: usize) -> Value {
+    let lines: Vec<&str> = std::str::from_utf8(file).unwrap().lines().collect();
+    serde_json::from_str(lines[if number == usize::MAX { lines.len() - 1 } else { number }]).unwrap()
+}
+
+async fn open(dir: &Path) -> (Arc<SledEngine>, Arc<Store>) {
+    let engine = SledEngine::open(dir, SledOptions::default()).unwrap();
+    let store =
+        Store::open(Arc::clone(&engine) as Arc<dyn Engine>, &site(), Arc::new(SystemClock)).await.unwrap();
+    (engine, store)
+}
+
+async fn import_into(dir: &Path, file: &[u8]) -> Result<crate::upkeep::Imported, ImportError> {
+    import(&mut Cursor::new(file), dir, &site(), &SledOptions::default()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_was_used_has_something_in_every_collection_and_nothing_wrong() {
+    on_every_engine(async |f| {
+        fill(&f.store, f.clock.now()).await;
+        let found = survey(&*f.engine).await.unwrap();
+        assert_eq!(found.collections.len(), 27, "{found:#?}");
+        assert_eq!(found.unknown_keys, 0, "every key has its collection in the catalogue");
+        let orders = found.collections.iter().find(|collection| collection.name == "orders").unwrap();
+        assert_eq!((orders.keys, orders.versions.get(&1)), (12, Some(&12)));
+        assert_eq!(found.site.as_deref(), Some("site-a.example.org"));
+        let stamp = f.engine.snapshot(&[]).await.unwrap().stamp();
+        let checked = check(&*f.engine, Some(&site()), Some(stamp)).await.unwrap();
+        assert_eq!((checked.wrong, checked.leftovers), (0, 1), "{checked:#?}");
+        assert_eq!(checked.keys, found.collections.iter().map(|collection| collection.keys).sum::<u64>());
+        // Retention leaves nothing behind either.
+        let later = f.clock.now().plus(Duration::from_secs(10_000_000));
+        f.clock.turn(Duration::from_secs(10_000_000));
+        f.store.orders().forget_before(later, later, later, 1000).await.unwrap();
+        f.store.sessions().forget_before(later, 1000).await.unwrap();
+        let checked = check(&*f.engine, Some(&site()), Some(stamp + 10_000)).await.unwrap();
+        assert_eq!((checked.wrong, checked.leftovers), (0, 0), "{checked:#?}");
+        assert_eq!(
+            survey(&*f.engine).await.unwrap().events_forgotten,
+            *f.store.orders().watch_events().borrow()
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_wrong_is_found_and_named() {
+    on_every_engine(async |f| {
+        let engine = &*f.engine;
+        let ids = fill(&f.store, f.clock.now()).await;
+        let stamp = engine.snapshot(&[]).await.unwrap().stamp() + 1000;
+        let first = async |prefix: &[u8]| engine.range(&Range::prefix(prefix, 1)).await.unwrap().remove(0);
+        let id = ids[0].to_string();
+        // What to remove or write under the first key of a collection, and what must be said.
+        let cases: Vec<(&[u8], Option<&[u8]>, &str, &str)> = vec![
+            (b"o/", None, "index: open orders", "leads to a record that is not there"),
+            (b"o/", Some(b"\x01{}"), "orders", "a stored order cannot be read: missing field"),
+            (b"o/", Some(b"\x07{}"), "orders", "has version 7, this archipel knows 1"),
+            (b"o/", Some(b""), "orders", "is empty"),
+            (b"l/", None, "index: open orders", "it is missing: orders"),
+            (b"x/", None, "index: closed orders", "it is missing: orders"),
+            (b"xt/", None, "index: closed orders by time", "it is missing"),
+            (b"ch/", None, "index: children", "it is missing"),
+            (b"cn/", None, "sums: children", "it says 0, what it sums up is 1"),
+            (b"cn/", Some(&[0, 0, 0, 0, 0, 0, 0, 9]), "sums: children", "it says 9, what it sums up is 1"),
+            (b"or/", Some(&[7; 16]), "index: orders by origin", "it leads elsewhere than to orders"),
+            (
+                b"u/i/cloud/",
+                Some(&[0, 0, 0, 0, 0, 0, 0, 9]),
+                "sums: usage",
+                "it says 9, what it sums up is 8",
+            ),
+            (b"u/", None, "sums: usage", "what it sums up is"),
+            (b"e/", None, "index: events by order", "leads to a record that is not there"),
+            (b"es/", None, "index: events by order", "it is missing: events"),
+            (b"eg/", None, "index: events by group", "it is missing: events"),
+            (b"i/", Some(b"\x01["), "idempotency keys", "cannot be read"),
+            (b"ip/", None, "idempotency parts", "it is missing: idempotency keys"),
+            (b"it/", None, "index: idempotency keys by time", "it is missing"),
+            (b"s/", None, "index: sessions by owner", "leads to a record that is not there"),
+            (b"se/", None, "index: sessions by end", "it is missing: sessions"),
+            (b"t/", Some(b"x"), "revoked tokens", "it is not a number"),
+            (b"p/", Some(b"12345678"), "sums: plugin storage", "it says 8, what it sums up is 13"),
+            (b"pb/", None, "sums: plugin storage", "it says 0, what it sums up is 8"),
+            (b"ce/", None, "claims", "it is held and has no epoch"),
+            (b"cl/", Some(b"\x01x"), "claims", "cannot be read"),
+            (b"m/site", Some(b"site-b.example.org"), "label", "belongs to site-b.example.org"),
+            (b"m/incarnation", None, "label", "not there"),
+            (b"m/schema", Some(b"7"), "label", "it is 7, this archipel knows 1"),
+            (
+                b"m/events-forgotten",
+                Some(&[0, 0, 0, 0, 255, 0, 0, 0]),
+                "label",
+                "a number that was not given yet",
+            ),
+        ];
+        for (prefix, value, collection, what) in cases {
+            let (key, held) = first(prefix).await;
+            let mut commit = Commit::new();
+            match value {
+                Some(value) => commit.put(key.clone(), value.to_vec()),
+                None => commit.delete(key.clone()),
+            };
+            engine.commit(commit).await.unwrap();
+            let found = check(engine, Some(&site()), Some(stamp)).await.unwrap();
+            let is_told =
+                found.problems.iter().any(|one| one.collection == collection && one.what.contains(what));
+            let case = String::from_utf8_lossy(prefix).into_owned();
+            assert!(is_told && found.wrong > 0, "{case} {value:?}: {found:#?}");
+            let mut mend = Commit::new();
+            mend.put(key, held);
+            engine.commit(mend).await.unwrap();
+        }
+        // What should not be there.
+        let [order, elsewhere] = [ids[0], OrderId::generate()];
+        let extra: [(Vec<u8>, &str); 6] = [
+            (crate::keys::with_id(b"l/a", elsewhere), "index: open orders"),
+            (crate::keys::with_id(b"x/a", order), "index: closed orders"),
+            (crate::keys::with_id(&crate::keys::children(order), elsewhere), "index: children"),
+            (crate::keys::usage(b'i', "nobody"), "sums: usage"),
+            (b"pb/nobody".to_vec(), "sums: plugin storage"),
+            (b"new/1".to_vec(), "unknown"),
+        ];
+        for (key, collection) in extra {
+            let mut commit = Commit::new();
+            commit.put(key.clone(), vec![0, 0, 0, 0, 0, 0, 0, 1]);
+            engine.commit(commit).await.unwrap();
+            let found = check(engine, None, None).await.unwrap();
+            assert!(
+                found.problems.iter().any(|one| one.collection == collection),
+                "{collection}: {found:#?}"
+            );
+            let mut mend = Commit::new();
+            mend.delete(key);
+            engine.commit(mend).await.unwrap();
+        }
+        let found = check(engine, Some(&site()), Some(3)).await.unwrap();
+        assert!(found.problems.iter().any(|one| one.what.contains("was not given yet")), "{found:#?}");
+        let found = check(engine, Some(&site()), Some(stamp)).await.unwrap();
+        assert_eq!(found.wrong, 0, "all is mended: {found:#?}");
+        // A record under another's key.
+        let (_, raw) = first(b"o/").await;
+        let mut commit = Commit::new();
+        commit.put(crate::keys::order(ids[1]), raw);
+        engine.commit(commit).await.unwrap();
+        let found = check(engine, None, None).await.unwrap();
+        assert!(
+            found.problems.iter().any(|one| one.what == "it lies under the key of another"),
+            "{found:#?} {id}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_restores_exactly_under_a_new_incarnation() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, store) = open(&folder.path().join("old")).await;
+    let ids = fill(&store, SystemClock.now()).await;
+    let later = SystemClock.now();
+    // Some of the past is forgotten: readers of the copy must be told so too.
+    store
+        .orders()
+        .forget_before(Timestamp::from_millis(0), later, Timestamp::from_millis(0), 5)
+        .await
+        .unwrap();
+    store.orders().accept(acceptance(&compute("alice"))).await.unwrap();
+    let (file, told) = exported(&*engine).await;
+    let before = store.orders().get(ids[0]).await.unwrap();
+    let newest = *store.orders().watch_events().borrow();
+    let usage = store.orders().usage("cloud/cloud-1").await.unwrap();
+    let old = store.incarnation();
+    store.close().await;
+    let header = line(&file, 0);
+    assert_eq!((&header["format"], &header["version"]), (&json!("archipel-store"), &json!(1)));
+    assert_eq!(header["incarnation"], json!(old));
+    assert!(header["note"].as_str().unwrap().contains("site's keys"));
+    assert_eq!(told.bytes, file.len() as u64);
+    assert_eq!(line(&file, usize::MAX)["end"]["lines"], json!(told.records));
+    assert_eq!(told.records as usize, records(&file).len());
+
+    let new = folder.path().join("new");
+    let imported = import_into(&new, &file).await.unwrap();
+    assert_eq!((imported.records, imported.stamp), (told.records, told.stamp));
+    assert_eq!(imported.earlier_incarnation, old);
+    let (engine, store) = open(&new).await;
+    assert_eq!(store.incarnation(), imported.incarnation);
+    assert_ne!(store.incarnation(), old);
+    let (again, _) = exported(&*engine).await;
+    assert_eq!(records(&again), records(&file));
+    assert_eq!(
+        line(&again, usize::MAX)["end"]["events_forgotten"],
+        line(&file, usize::MAX)["end"]["events_forgotten"]
+    );
+    assert_eq!(store.orders().get(ids[0]).await.unwrap(), before);
+    assert_eq!(store.orders().usage("cloud/cloud-1").await.unwrap(), usage);
+    assert_eq!(*store.orders().watch_events().borrow(), newest);
+    store.orders().accept(acceptance(&volume("alice"))).await.unwrap();
+    assert!(*store.orders().watch_events().borrow() > newest, "numbers go on after those of the export");
+    let epoch =
+        store.orders().claim(&"cloud-1".parse().unwrap(), "x", later, 1).await.unwrap().unwrap().epoch;
+    assert_eq!(epoch.0, 3, "who held a queue before is fenced");
+    store.close().await;
+    assert!(!folder.path().join("new.importing").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_that_is_cut_altered_or_newer_is_refused_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, store) = open(&folder.path().join("old")).await;
+    fill(&store, SystemClock.now()).await;
+    let (file, _) = exported(&*engine).await;
+    store.close().await;
+    let new = folder.path().join("new");
+    let text = String::from_utf8(file.clone()).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let without = |number: usize| {
+        let mut lines = lines.clone();
+        lines.remove(number);
+        lines.join("\n") + "\n"
+    };
+    let mut swapped = lines.clone();
+    swapped.swap(4, 5);
+    let cases: Vec<(String, &str)> = vec![
+        (String::new(), "line 1: the file is not an export of a store"),
+        ("{}\n".into(), "line 1: the file is not an export of a store"),
+        (without(0), "line 1: the file is not an export of a store"),
+        (without(3), "checksum is another; the file was altered"),
+        (without(lines.len() - 1), "the file ends before its last line; it was cut short"),
+        (text[..text.len() - 1].into(), "it is cut short"),
+        (text[..text.len() / 2].into(), "it is cut short"),
+        (lines[..20].join("\n") + "\n", "the file ends before its last line; it was cut short"),
+        (swapped.join("\n") + "\n", "it is out of order; the file was altered"),
+        (
+            text.replacen("\"name\":\"bob\"", "\"name\":\"bbb\"", 1),
+            "its checksum is another; the file was altered",
+        ),
+        (format!("{text}\n"), "something follows the last line"),
+        (
+            text.replacen("\"version\":1,\"schema\"", "\"version\":2,\"schema\"", 1),
+            "the export has format 2, this archipel knows 1",
+        ),
+        (text.replacen("\"schema\":1", "\"schema\":2", 1), "the store had schema 2, this archipel knows 1"),
+        (
+            text.replacen("\"version\":1,\"record\"", "\"version\":2,\"record\"", 1),
+            "events of version 2, this archipel knows 1",
+        ),
+        (
+            text.replacen("\"in\":\"epochs\"", "\"in\":\"wheels\"", 1),
+            "there is no collection \"wheels\" here; a newer archipel wrote it",
+        ),
+        (
+            text.replacen("\"site\":\"site-a", "\"site\":\"site-b", 1),
+            "the export is of site site-b.example.org, and the configuration says site-a",
+        ),
+        (text.replacen("\"stamp\":", "\"stamp\":1,\"was\":", 1), "an event after the last commit"),
+        ("x".repeat(5 << 20), "longer than"),
+    ];
+    for (altered, reason) in cases {
+        let error = import_into(&new, altered.as_bytes()).await.unwrap_err().to_string();
+        assert!(error.contains(reason), "{reason}: {error}");
+        assert!(!new.exists() && !folder.path().join("new.importing").exists(), "{reason}");
+    }
+    // Byte by byte, here and there: never taken, never a panic.
+    for number in 0..200 {
+        let mut altered = file.clone();
+        let at = number * altered.len() / 200;
+        altered[at] ^= 1 << (number % 8);
+        assert!(import_into(&new, &altered).await.is_err(), "byte {at}");
+    }
+    import_into(&new, &file).await.unwrap();
+    let again = import_into(&new, &file).await.unwrap_err();
+    assert!(matches!(again, ImportError::NotEmpty { .. }), "{again}");
+    assert!(again.to_string().contains("move the folder away first"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_a_start_has_made_is_empty_and_one_that_is_held_is_not_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, store) = open(&folder.path().join("old")).await;
+    fill(&store, SystemClock.now()).await;
+    let (file, _) = exported(&*engine).await;
+    let held = compact(&folder.path().join("old"), &SledOptions::default()).await.unwrap_err();
+    assert!(held.to_string().contains("held by process"), "{held}");
+    store.close().await;
+    let dir = folder.path().join("fresh");
+    let (_, fresh) = open(&dir).await;
+    fresh.orders().claim(&"cloud-1".parse().unwrap(), "x", Timestamp::from_millis(1), 1).await.unwrap();
+    fresh.orders().probe().await.unwrap();
+    let held = import_into(&dir, &file).await.unwrap_err();
+    assert!(held.to_string().contains("held by process"), "{held}");
+    fresh.close().await;
+    import_into(&dir, &file).await.unwrap();
+    let missing = compact(&folder.path().join("nowhere"), &SledOptions::default()).await.unwrap_err();
+    assert!(missing.to_string().contains("there is no store in"), "{missing}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_ends_an_export_or_is_left_out_by_name() {
+    on_every_engine(async |f| {
+        let ids = fill(&f.store, f.clock.now()).await;
+        let mut commit = Commit::new();
+        commit.put(crate::keys::order(ids[0]), b"\x01{".to_vec());
+        f.engine.commit(commit).await.unwrap();
+        let mut export = Export::begin(&*f.engine, &SystemClock, false).await.unwrap();
+        let error = loop {
+            match export.next().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("a damaged order was exported"),
+                Err(error) => break error,
+            }
+        };
+        assert!(
+            error.message.starts_with(&format!("orders {}: a stored order cannot be read", ids[0])),
+            "{error}"
+        );
+        let mut export = Export::begin(&*f.engine, &SystemClock, true).await.unwrap();
+        while export.next().await.unwrap().is_some() {}
+        assert_eq!(export.exported().left_out.len(), 1);
+        let mut commit = Commit::new();
+        commit.put(b"new/1".to_vec(), "x");
+        f.engine.commit(commit).await.unwrap();
+        let Err(error) = Export::begin(&*f.engine, &SystemClock, true).await else { panic!() };
+        assert!(error.has_code("store-newer") && error.message.contains("new/1"), "{error}");
+    })
+    .await;
+}
+
+/// An export beside writers must be a store in which everything fits together.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_export_beside_writers_is_of_one_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, store) = open(&folder.path().join("old")).await;
+    fill(&store, SystemClock.now()).await;
+    let parent = volume("alice");
+    store.orders().accept(acceptance(&parent)).await.unwrap();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..8)
+        .map(|writer| {
+            let (store, is_over, parent) = (Arc::clone(&store), Arc::clone(&is_over), parent.clone());
+            tokio::spawn(async move {
+                let orders = store.orders();
+                let mut made = 0;
+                while !is_over.load(Ordering::Relaxed) {
+                    let mut order = attachment("alice", &[&parent]);
+                    order.group = Some(format!("group-{writer}"));
+                    orders.accept(acceptance(&order)).await.unwrap();
+                    made += 1;
+                    if made % 2 == 0 {
+                        orders.change(next(&mut order, State::Closing)).await.unwrap();
+                        orders.change(next(&mut order, State::Closed)).await.unwrap();
+                    }
+                    let (key, value) = (format!("k{}", made % 7), vec![1; made % 50]);
+                    store.plugin_storage().set("cloud/a", &key, Some(value), 100_000).await.unwrap();
+                }
+                made
+            })
+        })
+        .collect();
+    let mut last = 0;
+    for round in 0..5 {
+        let wanted = (round + 1) * 100;
+        while store.figures().commits < wanted {
+            tokio::task::yield_now().await;
+        }
+        let (file, told) = exported(&*engine).await;
+        assert!(told.stamp > last);
+        last = told.stamp;
+        // The import makes a check of its own, and refuses what does not fit together.
+        let dir = folder.path().join(format!("copy-{round}"));
+        import_into(&dir, &file).await.unwrap();
+        let (copy, opened) = open(&dir).await;
+        let (again, _) = exported(&*copy).await;
+        assert_eq!(records(&again), records(&file));
+        opened.close().await;
+    }
+    is_over.store(true, Ordering::Relaxed);
+    let mut made = 0;
+    for writer in writers {
+        made += writer.await.unwrap();
+    }
+    assert!(made > 100, "{made}");
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compaction_keeps_everything_and_gives_space_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("store");
+    let (engine, store) = open(&dir).await;
+    let mut order = compute("alice");
+    store.orders().accept(acceptance(&order)).await.unwrap();
+    for _ in 0..3000 {
+        store.orders().change(next(&mut order, State::Open)).await.unwrap();
+    }
+    fill(&store, SystemClock.now()).await;
+    let later = SystemClock.now().plus(Duration::from_secs(1));
+    store.orders().forget_before(later, later, later, 100_000).await.unwrap();
+    let (before, told) = exported(&*engine).await;
+    let newest = *store.orders().watch_events().borrow();
+    let incarnation = store.incarnation();
+    store.close().await;
+    let bytes = disk_bytes(&dir).unwrap();
+    let done = compact(&dir, &SledOptions::default()).await.unwrap();
+    assert_eq!(done.bytes_before, bytes);
+    assert!(done.bytes_after * 2 < bytes, "{done:?}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside");
+    let (engine, store) = open(&dir).await;
+    let (after, again) = exported(&*engine).await;
+    assert_eq!(records(&after), records(&before));
+    assert_eq!((again.stamp >= told.stamp, store.incarnation()), (true, incarnation));
+    store.orders().accept(acceptance(&compute("alice"))).await.unwrap();
+    assert!(*store.orders().watch_events().borrow() > newest);
+    store.close().await;
+}

@@ -7,13 +7,13 @@
 //! let watch = archipel_tests::memory_watch::MemoryWatch::new()?;
 //! let daemon = site.start_with(&["--fail-points"], &[watch.variable()]).await?;
 //! // ... whatever uses secrets ...
-//! watch.assert_clean(&["mapper-by-group", "cloud-openstack"]);
+//! watch.is_clean(&["mapper-by-group", "cloud-openstack"])?;
 //! watch.assert_not_in("the log", daemon.log().as_bytes());
 //! # Ok(())
 //! # }
 //! ```
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use archipel_vault::Masker;
 use serde::Deserialize;
 use tempfile::TempDir;
@@ -73,17 +73,22 @@ impl MemoryWatch {
             .collect()
     }
 
-    /// Asserts that calls of each of these plugins were searched, and that nothing was found in any.
-    pub fn assert_clean(&self, plugins: &[&str]) {
+    /// Makes sure that memories were searched after calls of each of these plugins, and that nothing was found after any
+    /// call. Gives the number of searches, and how many bytes were looked through.
+    ///
+    /// # Errors
+    /// With the searches that found something, or could not be made.
+    pub fn is_clean(&self, plugins: &[&str]) -> Result<(usize, u64)> {
         let searches = self.searches();
         for plugin in plugins {
             let of_it = searches.iter().filter(|search| search.plugin == *plugin);
             let bytes: u64 = of_it.map(|search| search.bytes).sum();
-            assert!(bytes > 0, "no memory was looked through after any call of {plugin}");
+            ensure!(bytes > 0, "no memory was looked through after any call of {plugin}");
         }
         let bad: Vec<&Search> =
             searches.iter().filter(|search| !search.found.is_empty() || search.problem.is_some()).collect();
-        assert!(bad.is_empty(), "secrets in the memory of plugins: {bad:#?}");
+        ensure!(bad.is_empty(), "secrets in the memory of plugins: {bad:#?}");
+        Ok((searches.len(), searches.iter().map(|search| search.bytes).sum()))
     }
 
     /// Asserts that none of the secrets stands there, in no spelling.

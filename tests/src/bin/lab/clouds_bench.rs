@@ -131,7 +131,6 @@ async fn measure(options: &Options, peer: &Peer, counter: &Counter) -> Result<()
     let ours = site.swarm(many).await?.as_secs_f64();
     println!("archipel, {many} at once: {}", tally(&counter.take()));
     let sdk = python.swarm(counter, many).await?.as_secs_f64();
-    println!("openstacksdk, {many} at once: {}", tally(&counter.take()));
     row("many", &format!("{many} machines at once over what the cloud needs"), ours, itself, "s", None);
     row(
         "many-sdk",

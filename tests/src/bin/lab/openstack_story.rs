@@ -8,7 +8,7 @@
 //! | [`refused`] | what a policy, a mapper and the cloud's own quota refuse, each in its words |
 //! | [`moved`] | another mapper while orders are in flight, then `kill -9`: nothing fails, nothing is doubled |
 //! | [`outage`] | Nova away for a minute: fulfilled stays fulfilled |
-//! | [`leave`] | everything is deleted, the projects are as they were, and no secret was written anywhere |
+//! | [`leave`] | everything is deleted, the projects are as they were, and no secret was written anywhere, nor in any plugin's memory |
 
 mod arrive;
 mod leave;
@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use archipel_client::Client;
 use archipel_tests::daemon::Daemon;
+use archipel_tests::memory_watch::MemoryWatch;
 use archipel_tests::openstack::cloud::{Cloud, Held};
 use archipel_tests::openstack::peer::Peer;
 use archipel_tests::openstack::site;
@@ -55,6 +56,8 @@ struct Story {
     peer: Peer,
     site: Site,
     daemon: Daemon,
+    /// Looks for secrets in the plugins' memories after each of their calls.
+    watch: MemoryWatch,
     /// Clients go through it.
     tee: Tee,
     /// Everything secret that the test knows, with a name: more with each login.
@@ -93,9 +96,10 @@ async fn begin(options: &Options) -> Result<Story> {
     let site = site::site(&peer)?;
     let listens: SocketAddr = site.config["site"]["listen"].as_str().context("an address")?.parse()?;
     let tee = Tee::before(listens).await?;
-    let daemon = start(&site).await?;
+    let watch = MemoryWatch::new()?;
+    let daemon = start(&site, &watch).await?;
     let secrets = peer.secrets();
-    let story = Story { peer, site, daemon, tee, secrets, physics, biology };
+    let story = Story { peer, site, daemon, watch, tee, secrets, physics, biology };
     let plugins = story.daemon.admin().get("/v1/admin/plugins").await?.success()?;
     for plugin in plugins["items"].as_array().context("the list of plugins")? {
         if plugin["state"] != "live" {
@@ -107,8 +111,8 @@ async fn begin(options: &Options) -> Result<Story> {
 }
 
 /// Everything is logged, for the search at the end.
-async fn start(site: &Site) -> Result<Daemon> {
-    site.start_with(&[], &[("ARCHIPEL_LOG", "debug")]).await
+async fn start(site: &Site, watch: &MemoryWatch) -> Result<Daemon> {
+    site.start_with(&["--fail-points"], &[("ARCHIPEL_LOG", "debug"), watch.variable()]).await
 }
 
 impl Story {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use archipel_tests::openstack::cloud::Cloud;
-use archipel_tests::openstack::counter::Counter;
+use archipel_tests::openstack::counter::{Call, Counter, tally};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
@@ -25,7 +25,8 @@ impl Theirs<'_> {
     }
 
     pub(super) async fn swarm(&self, counter: &Counter, count: usize) -> Result<Duration> {
-        let (took, _) = self.run("openstacksdk", counter, count, 16).await?;
+        let (took, calls) = self.run("openstacksdk", counter, count, 16).await?;
+        println!("openstacksdk, {count} at once: {}", tally(&calls));
         took.into_iter().max().context("a time")
     }
 
@@ -36,7 +37,7 @@ impl Theirs<'_> {
         counter: &Counter,
         count: usize,
         threads: usize,
-    ) -> Result<(Vec<Duration>, Vec<archipel_tests::openstack::counter::Call>)> {
+    ) -> Result<(Vec<Duration>, Vec<Call>)> {
         let peer = &counter.peer;
         let account = peer.account("physics");
         let mut command = Command::new(self.python);

@@ -81,10 +81,10 @@ async fn kill(story: Story, alice: &Client, bob: &Client) -> Result<Story> {
     // The first has reached the cloud: the others stand in every state before and after.
     orders::follow(alice, orders::id(&of_alice[0]), |order| !order["instance"].is_null()).await?;
     let in_flight = unsettled(alice, &ids(&of_alice)).await?;
-    let Story { peer, site, daemon, tee, secrets, physics, biology } = story;
+    let Story { peer, site, daemon, watch, tee, secrets, physics, biology } = story;
     let status = daemon.kill()?;
-    let daemon = start(&site).await?;
-    let story = Story { peer, site, daemon, tee, secrets, physics, biology };
+    let daemon = start(&site, &watch).await?;
+    let story = Story { peer, site, daemon, watch, tee, secrets, physics, biology };
     line(&format!("{status}, with {in_flight} creates in flight; it is up again"));
 
     all_fulfilled(alice, &of_alice).await?;

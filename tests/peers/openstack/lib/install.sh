@@ -3,8 +3,8 @@
 # their console scripts, and the api-paste files out of the `*-common` packages, which are unpacked and not installed.
 
 PACKAGES=(python3-keystone python3-glance python3-placement python3-nova python3-cinder python3-neutron
-  python3-openstackclient uwsgi-core uwsgi-plugin-python3 rabbitmq-server mariadb-server mariadb-client
-  qemu-utils openssl procps)
+  python3-openstacksdk uwsgi-core uwsgi-plugin-python3 rabbitmq-server mariadb-server mariadb-client
+  qemu-utils openssl)
 
 # as_root COMMAND...
 as_root() {

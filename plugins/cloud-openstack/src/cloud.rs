@@ -27,6 +27,8 @@ pub(crate) struct Cloud<'a> {
     pub(crate) world: &'a dyn World,
     pub(crate) config: &'a Config,
     pub(crate) account: Account,
+    /// Nothing that is remembered counts: an answer has shown that it was old.
+    pub(crate) is_afresh: bool,
 }
 
 impl Cloud<'_> {
@@ -37,7 +39,12 @@ impl Cloud<'_> {
 
     /// How old such a view may be.
     pub(crate) fn cache_ms(&self) -> u64 {
-        self.config.cache_s.saturating_mul(1000)
+        if self.is_afresh { 0 } else { self.config.cache_s.saturating_mul(1000) }
+    }
+
+    /// The same cloud, seen afresh.
+    pub(crate) fn afresh(&self) -> Cloud<'_> {
+        Cloud { world: self.world, config: self.config, account: self.account.clone(), is_afresh: true }
     }
 
     /// Reads.

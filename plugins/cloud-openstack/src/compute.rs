@@ -6,7 +6,7 @@ use crate::cloud::{Cloud, segment};
 use crate::wire::Service;
 use crate::{flavors, images, networks, pace, tag, user_data};
 use archipel_sdk::cloud::{ComputeSpec, CreateContext, Created, Known, Observed, OrderRef, Page, Tagged};
-use archipel_sdk::{Error, ErrorKind, Result};
+use archipel_sdk::{ErrorKind, Result};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -23,32 +23,28 @@ struct Made {
     id: String,
 }
 
-/// One POST. What it needs to know beside (flavours, the image) is remembered for a while; where that turns out to be
-/// old, it is asked for anew, once.
+/// One POST. What it needs to know beside (flavours, the image, a network's id) is remembered for a while. When Nova
+/// refuses what was made of that, and what is seen afresh makes something else, that is asked for instead, once.
 pub(crate) fn request(cloud: &Cloud<'_>, context: &CreateContext) -> Result<Created> {
     let order = &context.order;
-    match create(cloud, order, false) {
-        Err(error) if is_about_an_old_view(&error) => create(cloud, order, true),
+    let ask: ComputeSpec = order.spec_as()?;
+    let body = plan(cloud, order, &ask)?;
+    match create(cloud, &body) {
+        Err(error) if error.kind() == ErrorKind::Invalid => match plan(&cloud.afresh(), order, &ask) {
+            Ok(other) if other != body => create(cloud, &other),
+            _ => Err(error),
+        },
         made => made,
     }
 }
 
-/// Nova refuses a flavour that was deleted since with "Flavor ... could not be found".
-fn is_about_an_old_view(error: &Error) -> bool {
-    error.kind() == ErrorKind::Invalid
-        && error.message().contains("Flavor ")
-        && error.message().contains("could not be found")
-}
-
-fn create(cloud: &Cloud<'_>, order: &OrderRef, is_anew: bool) -> Result<Created> {
-    let ask: ComputeSpec = order.spec_as()?;
-    let body = json!({ "server": plan(cloud, order, &ask, is_anew)? });
-    let answer: Answer<Made> = cloud.post(Service::Compute, "/servers", &body)?;
+fn create(cloud: &Cloud<'_>, body: &Map<String, Value>) -> Result<Created> {
+    let answer: Answer<Made> = cloud.post(Service::Compute, "/servers", &json!({ "server": body }))?;
     Ok(Created::new(answer.server.id))
 }
 
 /// The body of the create.
-fn plan(cloud: &Cloud<'_>, order: &OrderRef, ask: &ComputeSpec, is_anew: bool) -> Result<Map<String, Value>> {
+fn plan(cloud: &Cloud<'_>, order: &OrderRef, ask: &ComputeSpec) -> Result<Map<String, Value>> {
     let image = match is_named_whole(ask) {
         true => None,
         false => Some(images::choose(cloud, &ask.image)?),
@@ -57,7 +53,7 @@ fn plan(cloud: &Cloud<'_>, order: &OrderRef, ask: &ComputeSpec, is_anew: bool) -
     let mut body = Map::new();
     let mut put = |key: &str, value: Value| body.insert(key.to_owned(), value);
     put("name", tag::name(ask.name.as_deref(), order).into());
-    put("flavorRef", flavors::choose(cloud, ask, image.as_ref(), is_anew)?.into());
+    put("flavorRef", flavors::choose(cloud, ask, image.as_ref())?.into());
     put("metadata", json!({ tag::KEY: tag::whole(order)? }));
     put("tags", json!([tag::KEY, tag::short(&order.id)]));
     put("networks", networks::of_compute(cloud, order, ask)?);

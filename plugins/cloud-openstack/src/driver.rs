@@ -20,7 +20,7 @@ fn with<T>(token: &LocalToken, act: impl FnOnce(&Cloud<'_>) -> Result<T>) -> Res
     let config: Config = config()?;
     let attributes: Attributes = token.attributes_as()?;
     let account = Account::new(attributes, &config);
-    act(&Cloud { world: &Host { token }, config: &config, account })
+    act(&Cloud { world: &Host { token }, config: &config, account, is_afresh: false })
 }
 
 /// The five functions of one kind, from its module.

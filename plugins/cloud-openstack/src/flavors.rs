@@ -58,21 +58,19 @@ fn known(cloud: &Cloud<'_>, ttl_ms: u64) -> Result<Cached<Vec<Flavor>>> {
 ///
 /// # Errors
 /// `invalid` where none fits, also in a list that was asked for just now.
-pub(crate) fn choose(
-    cloud: &Cloud<'_>,
-    ask: &ComputeSpec,
-    image: Option<&Image>,
-    is_anew: bool,
-) -> Result<String> {
+pub(crate) fn choose(cloud: &Cloud<'_>, ask: &ComputeSpec, image: Option<&Image>) -> Result<String> {
     if let Some(id) = ask.spec.as_ref().filter(|_| ask.disk_gib.is_none() && ask.requirements.is_empty()) {
         return Ok(id.clone());
     }
-    let ttl = if is_anew { 0 } else { cloud.cache_ms() };
-    let list = known(cloud, ttl)?;
-    match fit(cloud, &list.value, ask, image)? {
-        Some(flavor) => Ok(flavor.id.clone()),
-        None if list.is_fresh => Err(none_fits(&list.value, ask)),
-        None => choose(cloud, ask, image, true),
+    let mut list = known(cloud, cloud.cache_ms())?;
+    loop {
+        if let Some(flavor) = fit(cloud, &list.value, ask, image)? {
+            return Ok(flavor.id.clone());
+        }
+        if list.is_fresh {
+            return Err(none_fits(&list.value, ask));
+        }
+        list = fresh(cloud)?;
     }
 }
 

@@ -85,7 +85,7 @@ pub(crate) fn cloud(world: &dyn World) -> Cloud<'_> {
     let attributes = r#"{"openstack":{"project_id":"p1","region":"R","endpoints":{
         "compute":"http://nova/v2.1","volumev3":"http://cinder/v3/p1","network":"http://neutron","image":"http://glance"}}}"#;
     let account = Account::new(serde_json::from_str(attributes).unwrap(), config);
-    Cloud { world, config, account }
+    Cloud { world, config, account, is_afresh: false }
 }
 
 /// An order.

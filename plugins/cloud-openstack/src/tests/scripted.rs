@@ -210,7 +210,7 @@ fn nothing_is_gone_unless_the_service_says_so_of_this_very_thing() {
 }
 
 #[test]
-fn a_flavour_that_went_since_is_looked_for_anew_once() {
+fn a_refusal_of_what_an_old_view_made_is_answered_with_what_a_new_one_makes() {
     alone(|| {
         let script = Script::default();
         let flavor = |id: &str| {
@@ -219,16 +219,26 @@ fn a_flavour_that_went_since_is_looked_for_anew_once() {
             )
         };
         let images = r#"{"images":[{"id":"i","name":"debian","status":"active"}]}"#;
-        let no = r#"{"badRequest":{"code":400,"message":"Flavor old could not be found."}}"#;
+        let no = |what: &str| format!(r#"{{"badRequest":{{"code":400,"message":"{what}"}}}}"#);
         script
             .answer("GET glance/v2/images?limit=500", 200, images)
             .answer("GET nova/v2.1/flavors/detail?limit=500", 200, &flavor("old"))
-            .answer("POST nova/v2.1/servers", 400, no)
+            .answer("POST nova/v2.1/servers", 400, &no("Flavor old could not be found."))
+            .answer("GET glance/v2/images?limit=500", 200, images)
             .answer("GET nova/v2.1/flavors/detail?limit=500", 200, &flavor("new"))
             .answer("POST nova/v2.1/servers", 202, SERVER);
         let spec = json!({"image": "@debian", "networks": [{"cloud_id": NET}]});
-        compute::request(&cloud(&script), &context(&order("compute", &spec.to_string()))).unwrap();
-        assert_eq!(script.body(4)["server"]["flavorRef"], "new");
+        let order = order("compute", &spec.to_string());
+        compute::request(&cloud(&script), &context(&order)).unwrap();
+        assert_eq!(script.body(5)["server"]["flavorRef"], "new");
+        script.assert_done();
+        // A refusal of the request itself stays: the new view makes the same of it.
+        script
+            .answer("POST nova/v2.1/servers", 400, &no("Invalid user_data."))
+            .answer("GET glance/v2/images?limit=500", 200, images)
+            .answer("GET nova/v2.1/flavors/detail?limit=500", 200, &flavor("new"));
+        let error = compute::request(&cloud(&script), &context(&order)).unwrap_err();
+        assert_eq!(error.message(), "nova: Invalid user_data.");
         script.assert_done();
     });
 }
@@ -266,9 +276,9 @@ fn what_one_project_sees_is_not_told_to_another_and_grows_old() {
         let one = cloud(&script);
         let attributes = r#"{"openstack":{"project_id":"p2","endpoints":{"compute":"http://nova/v2.1"}}}"#;
         let account = Account::new(serde_json::from_str(attributes).unwrap(), one.config);
-        let two = Cloud { world: &script, config: one.config, account };
+        let two = Cloud { world: &script, config: one.config, account, is_afresh: false };
         let ask = archipel_sdk::cloud::ComputeSpec::default();
-        let chosen = |cloud: &Cloud<'_>| flavors::choose(cloud, &ask, None, false).unwrap();
+        let chosen = |cloud: &Cloud<'_>| flavors::choose(cloud, &ask, None).unwrap();
         assert_eq!([chosen(&one), chosen(&two), chosen(&one)], ["of-p1", "of-p2", "of-p1"]);
         script.now_ms.set(60_000);
         assert_eq!(chosen(&one), "later");

@@ -131,12 +131,12 @@ impl Stage {
 
     /// The cloud as the driver has it.
     pub(super) fn cloud(&self) -> Cloud<'_> {
-        Cloud { world: self, config: &self.config, account: self.account.borrow().clone() }
+        Cloud { world: self, config: &self.config, account: self.account.borrow().clone(), is_afresh: false }
     }
 
     /// The cloud with another configuration.
     pub(super) fn cloud_with<'a>(&'a self, config: &'a Config) -> Cloud<'a> {
-        Cloud { world: self, config, account: self.account.borrow().clone() }
+        Cloud { world: self, config, account: self.account.borrow().clone(), is_afresh: false }
     }
 
     /// From here on the token is one that nobody gave.

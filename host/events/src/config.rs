@@ -265,7 +265,11 @@ impl<'a> Problems<'a> {
             self.tell(path, "name", "a name has 1 to 64 letters, digits, -, _ and .");
         }
         if self.names.contains(&name) {
-            self.tell(path, "name", format!("there is another publisher \"{name}\"; the place in the log is kept by name"));
+            self.tell(
+                path,
+                "name",
+                format!("there is another publisher \"{name}\"; the place in the log is kept by name"),
+            );
         }
         self.names.push(name);
     }
@@ -311,7 +315,11 @@ impl<'a> Problems<'a> {
         if let Some(sasl) = &kafka.sasl {
             self.secret(path, "sasl.password", &sasl.password);
             if sasl.mechanism == Mechanism::Plain && kafka.tls.is_none() {
-                self.tell(path, "sasl", "PLAIN without TLS shows the password to the network; set tls = {}, or use SCRAM-SHA-512");
+                self.tell(
+                    path,
+                    "sasl",
+                    "PLAIN without TLS shows the password to the network; set tls = {}, or use SCRAM-SHA-512",
+                );
             }
         }
     }
@@ -325,7 +333,11 @@ impl<'a> Problems<'a> {
                 let is_loopback = origin.host == "localhost"
                     || origin.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
                 if !origin.secure && !is_loopback && !webhook.allow_plain_http {
-                    self.tell(path, "url", "plain HTTP shows events to the network; use https, or set allow_plain_http = true");
+                    self.tell(
+                        path,
+                        "url",
+                        "plain HTTP shows events to the network; use https, or set allow_plain_http = true",
+                    );
                 }
             }
         }
@@ -340,7 +352,8 @@ impl<'a> Problems<'a> {
 
 fn is_host_and_port(text: &str) -> bool {
     // A comma would be a second broker, and librdkafka takes protocols before a host.
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.' | ':' | '[' | ']');
+    let is_plain =
+        |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.' | ':' | '[' | ']');
     text.rsplit_once(':').is_some_and(|(host, port)| {
         !host.is_empty() && host.chars().all(is_plain) && port.parse::<u16>().is_ok_and(|port| port != 0)
     })

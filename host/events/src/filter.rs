@@ -16,10 +16,13 @@ impl Filter {
 
     /// Whether each type is a name, or a beginning with a `*`.
     pub(crate) fn check(types: &[String]) -> Result<(), String> {
-        match types.iter().find(|text| {
-            text.is_empty() || text.strip_suffix('*').unwrap_or(text).contains('*')
-        }) {
-            Some(wrong) => Err(format!("{wrong:?}: a * stands only at the end, as in \"org.archipel.order.*\"")),
+        match types
+            .iter()
+            .find(|text| text.is_empty() || text.strip_suffix('*').unwrap_or(text).contains('*'))
+        {
+            Some(wrong) => {
+                Err(format!("{wrong:?}: a * stands only at the end, as in \"org.archipel.order.*\""))
+            }
             None => Ok(()),
         }
     }

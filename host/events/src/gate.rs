@@ -36,11 +36,7 @@ pub(crate) struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self {
-            gate: watch::Sender::new(Gate::Open),
-            woken: watch::Sender::new(0),
-            failures: Mutex::new(0),
-        }
+        Self { gate: watch::Sender::new(Gate::Open), woken: watch::Sender::new(0), failures: Mutex::new(0) }
     }
 }
 

@@ -137,8 +137,8 @@ impl Kafka {
 
     fn headers(&self, event: &CloudEvent) -> OwnedHeaders {
         let mode = self.config.mode;
-        let headers = OwnedHeaders::new()
-            .insert(Header { key: "content-type", value: Some(event.media_type(mode)) });
+        let headers =
+            OwnedHeaders::new().insert(Header { key: "content-type", value: Some(event.media_type(mode)) });
         match mode {
             Mode::Structured => headers,
             Mode::Binary => event.attributes().iter().fold(headers, |headers, (name, value)| {

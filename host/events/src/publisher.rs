@@ -72,7 +72,10 @@ impl Publisher {
         let newest = *room.log.watch_events().borrow();
         let place = match room.positions.position(&figures.name).await? {
             Some(place) if place > newest => {
-                tracing::warn!(publisher = figures.name, "its place is after the newest event, as after a restore; it goes on with what happens now");
+                tracing::warn!(
+                    publisher = figures.name,
+                    "its place is after the newest event, as after a restore; it goes on with what happens now"
+                );
                 newest
             }
             Some(place) => place,

@@ -79,8 +79,7 @@ impl Publishers {
         let mut plans = Vec::new();
         for kafka in &config.kafka {
             let refused = |reason| Error::invalid(format!("events.kafka {}: {reason}", kafka.name));
-            let receiver =
-                Kafka::new(kafka, &services.site, Arc::clone(&services.vault)).map_err(refused)?;
+            let receiver = Kafka::new(kafka, &services.site, Arc::clone(&services.vault)).map_err(refused)?;
             plans.push(Plan {
                 name: kafka.name.clone(),
                 kind: "kafka",

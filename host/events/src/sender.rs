@@ -57,15 +57,29 @@ impl Sender {
                 What::Away(asked) => self.pace.away(asked),
                 What::Gone => {
                     self.pace.gone();
-                    tracing::error!(publisher, reason = failure.reason, "the receiver wants no more events; nothing is sent until `archipel events replay`");
+                    tracing::error!(
+                        publisher,
+                        reason = failure.reason,
+                        "the receiver wants no more events; nothing is sent until `archipel events replay`"
+                    );
                 }
                 What::Refused if self.give_up.is_some_and(|most| begun.elapsed() >= most) => {
-                    tracing::error!(publisher, id, reason = failure.reason, "an event was given up: the receiver refuses it for longer than give_up_s");
+                    tracing::error!(
+                        publisher,
+                        id,
+                        reason = failure.reason,
+                        "an event was given up: the receiver refuses it for longer than give_up_s"
+                    );
                     self.figures.given_up();
                     return done;
                 }
                 What::Refused if failures == 1 => {
-                    tracing::warn!(publisher, id, reason = failure.reason, "the receiver refuses an event; trying again, and those of the same order wait behind it");
+                    tracing::warn!(
+                        publisher,
+                        id,
+                        reason = failure.reason,
+                        "the receiver refuses an event; trying again, and those of the same order wait behind it"
+                    );
                 }
                 What::Refused => {}
             }

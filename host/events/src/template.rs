@@ -48,8 +48,9 @@ impl Template {
         while let Some((before, after)) = rest.split_once('{') {
             let (name, after) = after.split_once('}').ok_or_else(|| format!("{text:?}: a {{ has no }}"))?;
             let known = Field::ALL.iter().find(|(known, _)| *known == name);
-            let (_, field) = known
-                .ok_or_else(|| format!("{text:?}: {{{name}}} is none of {{site}}, {{cloud}}, {{kind}} and {{subject}}"))?;
+            let (_, field) = known.ok_or_else(|| {
+                format!("{text:?}: {{{name}}} is none of {{site}}, {{cloud}}, {{kind}} and {{subject}}")
+            })?;
             parts.push(Part::Text(before.to_owned()));
             parts.push(Part::Field(*field));
             rest = after;
@@ -64,7 +65,9 @@ impl Template {
         for part in &self.0 {
             match part {
                 Part::Field(Field::Subject) => {
-                    return Err("a topic for each order would be too many; use {subject} in the key".to_owned());
+                    return Err(
+                        "a topic for each order would be too many; use {subject} in the key".to_owned()
+                    );
                 }
                 Part::Field(_) => {}
                 Part::Text(text) => {

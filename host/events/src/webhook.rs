@@ -101,7 +101,8 @@ impl Webhook {
                 set(&format!("ce-{name}"), &percent_encoded(&value))?;
             }
         }
-        let mut request = Request::post(&self.url).body(Full::new(body)).map_err(|error| error.to_string())?;
+        let mut request =
+            Request::post(&self.url).body(Full::new(body)).map_err(|error| error.to_string())?;
         *request.headers_mut() = headers;
         Ok(request)
     }
@@ -146,7 +147,8 @@ fn judge(origin: &str, status: StatusCode, asked: Option<Duration>) -> Result<()
         408 | 425 | 429 | 500..=599 => What::Away(asked),
         _ => What::Refused,
     };
-    let why = if status.is_redirection() { "; redirects are not followed: set url to where it leads" } else { "" };
+    let why =
+        if status.is_redirection() { "; redirects are not followed: set url to where it leads" } else { "" };
     Err(Failure { what, reason: format!("{origin} answered {}{why}", status.as_u16()) })
 }
 
@@ -179,7 +181,9 @@ mod tests {
 
     #[test]
     fn an_answer_says_who_waits() {
-        let what = |status: u16| judge("o", StatusCode::from_u16(status).unwrap(), None).err().map(|failure| failure.what);
+        let what = |status: u16| {
+            judge("o", StatusCode::from_u16(status).unwrap(), None).err().map(|failure| failure.what)
+        };
         for (status, expected) in [
             (200, None),
             (204, None),

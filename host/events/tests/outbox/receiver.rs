@@ -88,7 +88,10 @@ impl Receiver {
     pub(crate) fn taken(&self) -> Vec<(String, String)> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let taken = self.requests().into_iter().filter(|request| request.status < 300);
-        taken.map(|request| request.event()).map(|event| (text(&event["id"]), text(&event["subject"]))).collect()
+        taken
+            .map(|request| request.event())
+            .map(|event| (text(&event["id"]), text(&event["subject"])))
+            .collect()
     }
 }
 

@@ -118,7 +118,11 @@ impl Running {
     }
 
     /// Waits until a publisher's status is as wanted.
-    pub(crate) async fn when(&self, name: &str, is_wanted: impl Fn(&PublisherStatus) -> bool) -> PublisherStatus {
+    pub(crate) async fn when(
+        &self,
+        name: &str,
+        is_wanted: impl Fn(&PublisherStatus) -> bool,
+    ) -> PublisherStatus {
         let waited = tokio::time::timeout(LONG, async {
             loop {
                 let status = self.status(name);

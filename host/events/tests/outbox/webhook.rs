@@ -84,7 +84,11 @@ async fn an_event_that_is_refused_holds_up_its_own_order_alone() {
     let mut bad = site.order("east").await;
     let subject = bad.id.to_string();
     receiver.answers(move |event, _| {
-        Answer::Status(if event["subject"] == subject && event["type"] == "org.archipel.order.open.v1" { 422 } else { 200 })
+        Answer::Status(if event["subject"] == subject && event["type"] == "org.archipel.order.open.v1" {
+            422
+        } else {
+            200
+        })
     });
     let running = site.publish(&webhook("hook", &receiver, "begin = \"oldest\"")).await;
     site.go(&mut bad, State::Selected).await;
@@ -103,7 +107,9 @@ async fn an_event_that_is_refused_holds_up_its_own_order_alone() {
 async fn what_is_refused_for_too_long_is_given_up_where_the_site_says_so() {
     let (site, receiver) = (Site::new().await, Receiver::start().await);
     let mut bad = site.order("east").await;
-    receiver.answers(|event, _| Answer::Status(if event["type"] == "org.archipel.order.open.v1" { 400 } else { 200 }));
+    receiver.answers(|event, _| {
+        Answer::Status(if event["type"] == "org.archipel.order.open.v1" { 400 } else { 200 })
+    });
     let running = site.publish(&webhook("hook", &receiver, "begin = \"oldest\"\ngive_up_s = 1")).await;
     site.go(&mut bad, State::Selected).await;
     let status = running.when_sent("hook", &site).await;
@@ -153,7 +159,12 @@ async fn a_redirect_leads_nowhere() {
     let running = site.publish(&webhook("hook", &receiver, "")).await;
     site.order("east").await;
     let status = running.when("hook", |status| status.failures > 0).await;
-    assert!(status.last_error.unwrap().ends_with("answered 307; redirects are not followed: set url to where it leads"));
+    assert!(
+        status
+            .last_error
+            .unwrap()
+            .ends_with("answered 307; redirects are not followed: set url to where it leads")
+    );
     assert!(other.requests().is_empty());
     running.stop().await;
 }
@@ -208,8 +219,12 @@ async fn events_that_were_forgotten_before_they_were_sent_are_told_by_a_reset() 
     let running = site.publish(&config).await;
     let status = running.when_sent("hook", &site).await;
     assert_eq!(status.resets, 1);
-    let taken: Vec<_> =
-        receiver.requests().into_iter().filter(|request| request.status == 200).map(|request| request.event()).collect();
+    let taken: Vec<_> = receiver
+        .requests()
+        .into_iter()
+        .filter(|request| request.status == 200)
+        .map(|request| request.event())
+        .collect();
     let mut kinds: Vec<_> = taken.iter().map(|event| event["type"].as_str().unwrap()).collect();
     kinds.sort_unstable();
     assert_eq!(kinds, ["org.archipel.order.open.v1", "org.archipel.stream.reset.v1"]);

@@ -41,6 +41,7 @@ use axum::middleware::from_fn_with_state;
 pub use limits::ApiLimits;
 pub use metrics::Metrics;
 pub use request::ClientAddress;
+pub use view::event::event_id;
 pub use state::{ApiState, ReloadHook, Reloaded, SiteInfo};
 
 use problem::{Problem, table};

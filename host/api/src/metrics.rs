@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use archipel_model::Timestamp;
 use archipel_model::plugin_admin::PluginStatus;
+use archipel_model::publisher::PublisherStatus;
 use archipel_orders::OrderFigures;
 use http::{Method, StatusCode};
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -82,6 +84,7 @@ impl Metrics {
         &self,
         orders: &OrderFigures,
         plugins: &[PluginStatus],
+        (publishers, time): (&[PublisherStatus], Timestamp),
         is_ready: bool,
     ) -> Result<String, std::fmt::Error> {
         let mut out = String::new();
@@ -89,6 +92,7 @@ impl Metrics {
         let mut now = Registry::with_prefix("archipel");
         of_orders(&mut now, orders);
         of_plugins(&mut now, plugins);
+        of_publishers(&mut now, publishers, time);
         gauge(
             &mut now,
             "ready",
@@ -184,6 +188,46 @@ fn of_plugins(registry: &mut Registry, plugins: &[PluginStatus]) {
     gauge(registry, "plugin_call_microseconds", "Median and 99th percentile of the last calls", quantiles);
 }
 
+fn of_publishers(registry: &mut Registry, publishers: &[PublisherStatus], now: Timestamp) {
+    if publishers.is_empty() {
+        return;
+    }
+    let by_name = |figure: &dyn Fn(&PublisherStatus) -> u64| -> Vec<(Labels, u64)> {
+        publishers.iter().map(|one| (vec![("publisher", one.name.clone())], figure(one))).collect()
+    };
+    let states = publishers
+        .iter()
+        .map(|one| (vec![("publisher", one.name.clone()), ("state", one.state.as_str().to_owned())], 1));
+    gauge(registry, "publisher_state", "1 for the state that a publisher is in", states.collect());
+    gauge(
+        registry,
+        "publisher_lag_milliseconds",
+        "How long ago the oldest event happened that is not sent",
+        by_name(&|one| {
+            let lag = one.behind_since.map(|since| now.since(since).as_millis()).unwrap_or_default();
+            u64::try_from(lag).unwrap_or(u64::MAX)
+        }),
+    );
+    gauge(
+        registry,
+        "publisher_waiting",
+        "Events that are read and not sent; there may be more in the log",
+        by_name(&|one| one.waiting),
+    );
+    for (name, help, figure) in [
+        (
+            "publisher_sent",
+            "Events sent, repetitions included",
+            (|one| one.sent) as fn(&PublisherStatus) -> u64,
+        ),
+        ("publisher_failures", "Attempts that failed", |one| one.failures),
+        ("publisher_given_up", "Events that were given up because they were refused", |one| one.given_up),
+        ("publisher_resets", "Times that events were forgotten before they were sent", |one| one.resets),
+    ] {
+        counter(registry, name, help, by_name(&figure));
+    }
+}
+
 fn gauge(registry: &mut Registry, name: &'static str, help: &'static str, values: Vec<(Labels, u64)>) {
     let family = Family::<Labels, Gauge<i64>>::default();
     for (labels, value) in values {
@@ -209,7 +253,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.count(&Method::GET, Some("/v1/computes/{id}"), StatusCode::OK, Duration::from_millis(3));
         metrics.count(&Method::from_bytes(b"BREW").unwrap(), None, StatusCode::NOT_FOUND, Duration::ZERO);
-        let text = metrics.text(&OrderFigures::default(), &[], true).unwrap();
+        let text = metrics.text(&OrderFigures::default(), &[], (&[], Timestamp::default()), true).unwrap();
         assert!(
             text.contains(
                 "archipel_http_requests_total{method=\"GET\",route=\"/v1/computes/{id}\",status=\"200\"} 1"

@@ -8,6 +8,7 @@ pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod me;
 pub(crate) mod orders;
+pub(crate) mod publishers;
 pub(crate) mod tokens;
 
 use crate::openapi::Routes;
@@ -22,5 +23,6 @@ pub(crate) fn all() -> Routes {
     let routes = bulk::routes(routes);
     let routes = events::routes(routes);
     let routes = admin::routes(routes);
+    let routes = publishers::routes(routes);
     health::routes(routes)
 }

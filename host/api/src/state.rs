@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use archipel_identity::{Identity, SiteKeys};
 use archipel_model::plugin_admin::PluginAdmin;
+use archipel_model::publisher::PublisherAdmin;
 use archipel_model::site::Site;
 use archipel_model::{Clock, Error, SiteId};
 use archipel_orders::Orders;
@@ -58,6 +59,8 @@ pub struct ApiState {
     pub site: Arc<dyn Site>,
     /// For administrators.
     pub plugins: Arc<dyn PluginAdmin>,
+    /// What sends events somewhere else; `NoPublishers` where there is none.
+    pub publishers: Arc<dyn PublisherAdmin>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Keys, for cursors.

@@ -4,4 +4,5 @@ pub(crate) mod cloud;
 pub(crate) mod event;
 pub(crate) mod order;
 pub(crate) mod plugin;
+pub(crate) mod publisher;
 pub(crate) mod user;

@@ -95,8 +95,8 @@ pub(crate) enum Command {
     ///   [site]
     ///   id = "site-a.example.org"
     ///
-    /// Sections: [site], [[identity]], [[authorization]], [[cloud]], [[limit]], [grants.PLUGIN], [secrets.NAME],
-    /// [limits.{plugins,api,orders,identity}]. Every key can be set from the environment as ARCHIPEL__SECTION__KEY, e.g.
+    /// Sections: [site], [[identity]], [[authorization]], [[cloud]], [[limit]], [[events.kafka]], [[events.webhook]],
+    /// [grants.PLUGIN], [secrets.NAME], [limits.{plugins,api,orders,identity}]. Every key can be set from the environment as ARCHIPEL__SECTION__KEY, e.g.
     /// ARCHIPEL__SITE__LISTEN=127.0.0.1:8080 or ARCHIPEL__CLOUD__EAST__STATE=draining (an item of a list by its index
     /// or its name).
     #[command(
@@ -123,6 +123,10 @@ pub(crate) enum Command {
     /// See, check and grant plugins.
     #[command(subcommand)]
     Plugin(PluginCommand),
+
+    /// See what sends the site's events somewhere else, and send them again.
+    #[command(subcommand)]
+    Events(EventsCommand),
 }
 
 #[derive(Debug, Args)]
@@ -317,6 +321,26 @@ pub(crate) struct ListArgs {
     /// At most so many.
     #[arg(long, default_value_t = 1000)]
     pub(crate) limit: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventsCommand {
+    /// List the publishers of a running site, with how far each is behind, and why.
+    List,
+
+    /// Send events again; what was sent before comes again, with the same event ids.
+    #[command(
+        after_help = "Examples:\n  archipel events replay --publisher bus --from 2026-11-21T12:00:00Z\n  archipel events replay --publisher bus --from oldest\n  archipel events replay --publisher hook              go on, after its receiver had answered 410"
+    )]
+    Replay {
+        /// The publisher.
+        #[arg(long, value_name = "NAME")]
+        publisher: String,
+        /// A time (RFC 3339), a cursor of /v1/events, `oldest`, or `now` to leave out what is not sent yet; where it stands
+        /// when left out.
+        #[arg(long, value_name = "CURSOR|TIME")]
+        from: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use archipel_config::{Problem, Tree};
+use archipel_events::EventsConfig;
 use archipel_orders::LimitRule;
 use archipel_runtime::config::RuntimeConfig;
 use archipel_vault::SecretSource;
@@ -47,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) secrets: BTreeMap<String, SecretSource>,
     /// `[limits.*]`.
     pub(crate) limits: Limits,
+    /// `[[events.kafka]]`, `[[events.webhook]]`.
+    pub(crate) events: EventsConfig,
 }
 
 /// Why a site file cannot be used.
@@ -69,7 +72,7 @@ fn lines(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// `[audit]` and `[events]`: no key yet.
+/// `[audit]`: no key yet.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Reserved {}
@@ -115,7 +118,8 @@ impl Config {
         let limit: Vec<LimitRule> = reader.array("limit");
         let secrets: BTreeMap<String, SecretSource> = reader.entries("secrets").into_iter().collect();
         let limits: Option<Limits> = reader.section("limits");
-        let _: (Option<Reserved>, Option<Reserved>) = (reader.section("audit"), reader.section("events"));
+        let events: Option<EventsConfig> = reader.section("events");
+        let _: Option<Reserved> = reader.section("audit");
         // What the sections mean together is only worth saying once each of them is right.
         if reader.is_clean() {
             if let Some(site) = &site {
@@ -123,14 +127,18 @@ impl Config {
             }
             meaning::check_runtime(&runtime, &mut reader);
             meaning::check_limit_rules(&limit, &runtime, &mut reader);
+            if let Some(events) = &events {
+                meaning::check_events(events, &secrets, &runtime, &mut reader);
+            }
         }
         reader.finish().map_err(ConfigError::Wrong)?;
-        let (Some(mut site), Some(limits)) = (site, limits) else {
+        let (Some(mut site), Some(limits), Some(mut events)) = (site, limits, events) else {
             return Err(ConfigError::Wrong(Vec::new()));
         };
         site.resolve(&base);
+        events.resolve(&base);
         runtime.limits = limits.plugins.clone();
-        Ok(Self { file: file.to_owned(), base, site, runtime, limit, secrets, limits })
+        Ok(Self { file: file.to_owned(), base, site, runtime, limit, secrets, limits, events })
     }
 
     /// The administrator's socket of this site.

@@ -49,6 +49,7 @@ fn run(cli: &Cli, printer: &Printer) -> Outcome {
             Command::Doctor => commands::doctor::run(&cli.door, printer).await,
             Command::Token(args) => commands::token::run(args, &cli.door.client()?, printer).await,
             Command::Order(command) => commands::order::run(command, &cli.door.client()?, printer).await,
+            Command::Events(command) => commands::events::run(command, &cli.door, printer).await,
             Command::Plugin(command) => commands::plugin::run(command, &cli.door, printer).await,
         }
     })

@@ -68,6 +68,7 @@ impl Rest {
             orders: Arc::clone(&orders),
             site: site.runtime.site(),
             plugins: site.runtime.admin(),
+            publishers: Arc::new(archipel_model::publisher::NoPublishers),
             clock: Arc::clone(&site.clock),
             keys,
             info: SiteInfo { id: site.id.clone(), version: "bench".to_owned() },

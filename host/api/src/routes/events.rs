@@ -127,7 +127,7 @@ impl Wanted {
 }
 
 /// Cursors of one reader's view of the log.
-fn bound<'a>(app: &'a App, who: &Who, subject: Option<OrderId>) -> Bound<'a> {
+pub(crate) fn bound<'a>(app: &'a App, who: &Who, subject: Option<OrderId>) -> Bound<'a> {
     let filters = subject.map(|id| id.to_string()).unwrap_or_default();
     Bound::new(&app.keys, "events-cursor", &who.caller.user.owner(), &filters)
 }

@@ -86,7 +86,7 @@ async fn figures(State(app): State<App>) -> Answer {
     let is_ready = reasons(&app).await.is_empty();
     let text = app
         .metrics
-        .text(&app.orders.figures(), &app.plugins.list(), is_ready)
+        .text(&app.orders.figures(), &app.plugins.list(), (&app.publishers.list(), app.clock.now()), is_ready)
         .map_err(|error| Problem::internal(format!("figures could not be written: {error}")))?;
     Ok(typed(metrics::MEDIA_TYPE, text))
 }

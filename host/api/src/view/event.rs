@@ -52,7 +52,7 @@ impl EventView {
     pub(crate) fn of(event: &Event, site: &SiteId, keys: &SiteKeys) -> Self {
         Self {
             specversion: "1.0",
-            id: id(keys, event.sequence),
+            id: event_id(keys, event.sequence),
             source: site.to_string(),
             kind: event.kind.clone(),
             subject: Some(event.subject.to_string()),
@@ -66,7 +66,7 @@ impl EventView {
     pub(crate) fn reset(oldest: u64, now: Timestamp, site: &SiteId, keys: &SiteKeys) -> Self {
         Self {
             specversion: "1.0",
-            id: format!("reset-{}", id(keys, oldest)),
+            id: format!("reset-{}", event_id(keys, oldest)),
             source: site.to_string(),
             kind: "org.archipel.stream.reset.v1".to_owned(),
             subject: None,
@@ -77,7 +77,7 @@ impl EventView {
     }
 }
 
-/// The same for every reader, and tells nothing of how many events there are.
-fn id(keys: &SiteKeys, sequence: u64) -> String {
+/// An event's id: the same for every reader and on every way out, and tells nothing of how many events there are.
+pub fn event_id(keys: &SiteKeys, sequence: u64) -> String {
     hex::encode(keys.mac("event-id", &sequence.to_be_bytes()).into_iter().take(16).collect::<Vec<u8>>())
 }

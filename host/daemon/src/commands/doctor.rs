@@ -3,6 +3,7 @@
 //! It changes nothing and needs no running site; where one runs, it is asked too.
 
 mod machine;
+mod publishers;
 mod site;
 
 use serde_json::json;

@@ -1,8 +1,12 @@
 //! What types cannot say: what keys mean together.
 
+use std::collections::BTreeMap;
+
 use archipel_config::Reader;
+use archipel_events::EventsConfig;
 use archipel_orders::LimitRule;
 use archipel_runtime::config::RuntimeConfig;
+use archipel_vault::SecretSource;
 
 use super::SiteSection;
 
@@ -58,6 +62,39 @@ pub(super) fn check_limit_rules(rules: &[LimitRule], config: &RuntimeConfig, rea
         {
             reader
                 .refuse(&format!("{path}.cloud"), format!("there is no [[cloud]] with the name \"{cloud}\""));
+        }
+    }
+}
+
+/// `[events]`: what the publishers say of themselves, and that each cloud of a filter is there.
+pub(super) fn check_events(
+    events: &EventsConfig,
+    secrets: &BTreeMap<String, SecretSource>,
+    config: &RuntimeConfig,
+    reader: &mut Reader<'_>,
+) {
+    let names: Vec<&str> = secrets.keys().map(String::as_str).collect();
+    for (path, message) in events.check(&names) {
+        reader.refuse(&path, message);
+    }
+    let kafka = events
+        .kafka
+        .iter()
+        .map(|one| &one.clouds)
+        .enumerate()
+        .map(|(index, clouds)| ("kafka", index, clouds));
+    let webhook = events
+        .webhook
+        .iter()
+        .map(|one| &one.clouds)
+        .enumerate()
+        .map(|(index, clouds)| ("webhook", index, clouds));
+    for (kind, index, clouds) in kafka.chain(webhook) {
+        for name in
+            clouds.iter().filter(|name| !config.cloud.iter().any(|cloud| cloud.name.as_str() == *name))
+        {
+            let path = format!("events.{kind}[{index}].clouds");
+            reader.refuse(&path, format!("there is no [[cloud]] with the name \"{name}\""));
         }
     }
 }

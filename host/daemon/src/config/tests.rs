@@ -148,3 +148,21 @@ fn the_environment_overrides_the_file() {
     assert_eq!(config.runtime.cloud[0].concurrency, 3);
     assert_eq!(config.limits.api.page_max, 7);
 }
+
+#[test]
+fn publishers_are_checked_like_everything_else() {
+    let site = "[site]\nid = \"a.b\"\n";
+    let events = "[[events.webhook]]\nname = \"hook\"\nurl = \"https://example.org/x\"\nsecret = \"k\"\nsecrets = [\"k\"]\n\
+                  [[events.kafka]]\nname = \"bus\"\nbrokers = [\"b:9092\"]\ntopic = \"x-{state}\"\n";
+    assert_eq!(
+        told(&format!("{site}{events}")),
+        "site.toml:6: events.webhook[0].secret: unknown key; did you mean \"secrets\"?\n\
+         site.toml:11: events.kafka[0].topic: \"x-{state}\": {state} is none of {site}, {cloud}, {kind} and {subject}"
+    );
+    let events = "[[events.webhook]]\nname = \"hook\"\nurl = \"https://example.org/x\"\nsecrets = [\"k\"]\nclouds = [\"east\"]\n";
+    assert_eq!(
+        told(&format!("{site}{events}")),
+        "site.toml:6: events.webhook[0].secrets: there is no [secrets.k]; add it\n\
+         site.toml:7: events.webhook[0].clouds: there is no [[cloud]] with the name \"east\""
+    );
+}

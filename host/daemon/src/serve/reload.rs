@@ -117,6 +117,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("site.listen", a.listen != b.listen),
         ("site.tls", a.tls != b.tls),
         ("site.outgoing_ca", a.outgoing_ca != b.outgoing_ca),
+        ("events", old.events != new.events),
         ("limits.plugins", old.limits.plugins != new.limits.plugins),
         ("limits.api", old.limits.api != new.limits.api),
         ("limits.orders", old.limits.orders != new.limits.orders),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use archipel_api::{ApiState, SiteInfo};
 use archipel_egress::{Egress, EgressLimits, RingLedger};
+use archipel_events::{Publishers, Writer};
 use archipel_identity::{Identity, SiteKeys};
 use archipel_model::plugin_admin::PluginAdmin;
 use archipel_model::{Clock, SiteId, SystemClock};
@@ -67,10 +68,14 @@ impl RunningSite {
             ))
         })?;
 
+        let egress = way_out(&config, Arc::clone(&clock))?;
+        // Before anything can happen: a new publisher begins with this site's first event after its first start.
+        let (publishers, publishing) =
+            open_publishers(&config, &store, &site_keys, &vault, &egress, &clock).await?;
         let services = Services {
             storage: store.plugin_storage(),
             vault: Arc::clone(&vault),
-            egress: way_out(&config, Arc::clone(&clock))?,
+            egress: Arc::clone(&egress),
             crypto: Arc::new(HostCrypto::new(Arc::clone(&keys))),
             clock: Arc::clone(&clock),
             site: id.clone(),
@@ -111,6 +116,7 @@ impl RunningSite {
             orders: Arc::clone(&orders),
             site: runtime.site(),
             plugins,
+            publishers,
             clock,
             keys: site_keys,
             info: SiteInfo { id: id.clone(), version: env!("CARGO_PKG_VERSION").to_owned() },
@@ -137,6 +143,7 @@ impl RunningSite {
             )),
             tokio::spawn(archipel_api::serve::serve_unix(socket, admin, limits, stop.clone())),
             tokio::spawn(orders.run(stop.clone())),
+            tokio::spawn(publishing.run(stop.clone())),
             tokio::spawn(housekeeping::run(identity, stop.clone())),
         ];
         data.announce(&url)?;
@@ -171,6 +178,27 @@ fn way_out(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<Egress>, Failur
     let trusted = archipel_egress::tls::client_config(config.site.outgoing_ca.as_deref())
         .map_err(Failure::environment)?;
     Ok(Arc::new(Egress::new(trusted, RingLedger::new(LEDGER_ENTRIES), clock, EgressLimits::default())))
+}
+
+async fn open_publishers(
+    config: &Config,
+    store: &Store,
+    keys: &Arc<SiteKeys>,
+    vault: &Arc<Vault>,
+    egress: &Arc<Egress>,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<Publishers>, archipel_events::Running), Failure> {
+    let (site, keys) = (config.site.id.clone(), Arc::clone(keys));
+    let services = archipel_events::Services {
+        log: store.orders(),
+        positions: store.positions(),
+        egress: Arc::clone(egress),
+        vault: Arc::clone(vault),
+        clock: Arc::clone(clock),
+        writer: Writer::new(site.clone(), move |sequence| archipel_api::event_id(&keys, sequence)),
+        site,
+    };
+    Publishers::open(&config.events, &services).await.map_err(Failure::environment)
 }
 
 async fn start_plugins(

@@ -262,7 +262,7 @@ async fn daemon(config: &Config) -> Vec<Finding> {
     {
         let is_ready = answer.status() == 200;
         let body = answer.json().unwrap_or_default();
-        return vec![if is_ready {
+        let mut findings = vec![if is_ready {
             Finding::good("daemon", "runs, and is ready")
         } else {
             Finding::bad(
@@ -271,6 +271,8 @@ async fn daemon(config: &Config) -> Vec<Finding> {
                 "`archipel plugin list` tells which plugin is refused, and why",
             )
         }];
+        findings.extend(super::publishers::look(&client, config).await);
+        return findings;
     }
     let mut findings = vec![Finding::good("daemon", "does not run")];
     let listen = config.site.listen;

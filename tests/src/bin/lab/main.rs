@@ -11,6 +11,7 @@
 
 mod clouds_bench;
 mod demo;
+mod kafka_story;
 mod openstack_story;
 mod say;
 mod torture;
@@ -30,6 +31,8 @@ enum Lab {
     Torture(torture::Options),
     /// Walk through the whole story of a site over a real OpenStack that is up.
     OpenstackStory(openstack_story::Options),
+    /// Send a site's events to a broker that goes away, from a daemon that is killed.
+    KafkaStory(kafka_story::Options),
     /// Measure machines made by a site beside the same made by others.
     CloudsBench(clouds_bench::Options),
     /// Run a program with a site beside it, which it finds in ARCHIPEL_* variables.
@@ -46,6 +49,7 @@ async fn main() -> ExitCode {
         Lab::Demo(options) => demo::run(options).await,
         Lab::Torture(options) => torture::run(options).await,
         Lab::OpenstackStory(options) => openstack_story::run(options).await,
+        Lab::KafkaStory(options) => kafka_story::run(&options).await,
         Lab::CloudsBench(options) => clouds_bench::run(options).await,
         Lab::WithSite { command } => with_site::run(&command).await,
     };

@@ -34,13 +34,16 @@ mod state;
 mod view;
 mod wait;
 
-use axum::Router;
+use std::sync::Arc;
+
+use axum::{Extension, Router};
 use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
 
 pub use limits::ApiLimits;
 pub use metrics::Metrics;
 pub use request::ClientAddress;
+pub use routes::admin::Backups;
 pub use view::event::event_id;
 pub use state::{ApiState, ReloadHook, Reloaded, SiteInfo};
 
@@ -66,6 +69,11 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// The same document as `/openapi.json` gives it.
 pub fn openapi_json() -> serde_json::Value {
     openapi::to_json(&openapi())
+}
+
+/// The administrator's socket of a daemon that can copy its store.
+pub fn admin_router_with(state: ApiState, backups: Arc<dyn Backups>) -> Router {
+    admin_router(state).layer(Extension(backups))
 }
 
 fn door(state: ApiState, door: Door) -> Router {

@@ -182,6 +182,38 @@ impl Client {
         .await
     }
 
+    /// GET of an answer of any length, given on as it comes; the time limit holds for each piece of it.
+    ///
+    /// # Errors
+    /// When nobody answers, the site refuses, the answer breaks off, or `each` fails.
+    pub async fn stream(
+        &self,
+        path: &str,
+        mut each: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), ClientError> {
+        let no_answer = |reason: String| ClientError::NoAnswer { door: self.shown.to_string(), reason };
+        let late = |_| no_answer(format!("nothing within {} s", self.timeout.as_secs_f32()));
+        let request = self.request(Method::GET, path, &[], Bytes::new())?;
+        let answer = tokio::time::timeout(self.timeout, self.pool.request(request)).await.map_err(late)?;
+        let (head, mut body) = answer.map_err(|error| no_answer(causes(&error)))?.into_parts();
+        if !head.status.is_success() {
+            let body = Limited::new(body, MOST_BYTES).collect();
+            let body = tokio::time::timeout(self.timeout, body).await.map_err(late)?;
+            let body = body.map_err(|error| no_answer(causes(&*error)))?.to_bytes();
+            return Answer::new(self.shown.clone(), head.status, head.headers, body).success().map(drop);
+        }
+        while let Some(frame) = tokio::time::timeout(self.timeout, body.frame()).await.map_err(late)? {
+            let frame = frame.map_err(|error| no_answer(causes(&error)))?;
+            if let Ok(bytes) = frame.into_data() {
+                each(&bytes).map_err(|error| ClientError::Unexpected {
+                    door: self.shown.to_string(),
+                    reason: format!("the answer could not be kept: {error}"),
+                })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Any request with any bytes: for tests of what a rude client may send.
     ///
     /// # Errors
@@ -193,6 +225,30 @@ impl Client {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Result<Answer, ClientError> {
+        let request = self.request(method, path, headers, body)?;
+        let no_answer = |reason: String| ClientError::NoAnswer { door: self.shown.to_string(), reason };
+        let exchange = async {
+            let answer = self.pool.request(request).await.map_err(|error| no_answer(causes(&error)))?;
+            let (head, body) = answer.into_parts();
+            let body =
+                Limited::new(body, MOST_BYTES).collect().await.map_err(|error| no_answer(causes(&*error)))?;
+            Ok(Answer::new(self.shown.clone(), head.status, head.headers, body.to_bytes()))
+        };
+        match tokio::time::timeout(self.timeout, exchange).await {
+            Ok(answer) => answer,
+            Err(_) => Err(no_answer(format!("nothing within {} s", self.timeout.as_secs_f32()))),
+        }
+    }
+}
+
+impl Client {
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, ClientError> {
         let address = |reason: &dyn std::fmt::Display| ClientError::Address(format!("{path:?}: {reason}"));
         let mut request = Request::builder()
             .method(method)
@@ -215,18 +271,7 @@ impl Client {
         if !request.headers().contains_key(ACCEPT) {
             request.headers_mut().insert(ACCEPT, HeaderValue::from_static("*/*"));
         }
-        let no_answer = |reason: String| ClientError::NoAnswer { door: self.shown.to_string(), reason };
-        let exchange = async {
-            let answer = self.pool.request(request).await.map_err(|error| no_answer(causes(&error)))?;
-            let (head, body) = answer.into_parts();
-            let body =
-                Limited::new(body, MOST_BYTES).collect().await.map_err(|error| no_answer(causes(&*error)))?;
-            Ok(Answer::new(self.shown.clone(), head.status, head.headers, body.to_bytes()))
-        };
-        match tokio::time::timeout(self.timeout, exchange).await {
-            Ok(answer) => answer,
-            Err(_) => Err(no_answer(format!("nothing within {} s", self.timeout.as_secs_f32()))),
-        }
+        Ok(request)
     }
 }
 

@@ -124,6 +124,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Plugin(PluginCommand),
 
+    /// Look at, copy, restore and compact everything durable.
+    #[command(subcommand)]
+    Store(crate::commands::store::StoreCommand),
+
     /// See what sends the site's events somewhere else, and send them again.
     #[command(subcommand)]
     Events(EventsCommand),

@@ -5,4 +5,5 @@ pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod order;
 pub(crate) mod plugin;
+pub(crate) mod store;
 pub(crate) mod token;

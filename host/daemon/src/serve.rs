@@ -7,6 +7,7 @@
 
 pub(crate) mod tls;
 
+mod backups;
 mod data_dir;
 mod housekeeping;
 mod logging;

@@ -21,8 +21,8 @@ mod suite;
 pub mod upkeep;
 mod watchers;
 
-pub use engine::Engine;
+pub use engine::{Engine, EngineError, Snapshot};
 pub use memory::MemoryEngine;
 pub use record::STORE_UNAVAILABLE;
-pub use sled_engine::{OpenError, SledEngine, SledOptions};
+pub use sled_engine::{OpenError, SledEngine, SledOptions, quiet_panics};
 pub use store::{SCHEMA, Store, StoreStats};

@@ -44,6 +44,7 @@ use crate::watchers::Watchers;
 
 pub(crate) use self::bulk::Bulk;
 use self::gate::{Gate, Settled};
+pub use self::guard::quiet_panics;
 pub(crate) use self::lock::Lock;
 use self::open::Handles;
 pub use self::open::{OpenError, SledOptions};

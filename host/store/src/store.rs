@@ -17,6 +17,7 @@ use crate::plugin_storage::PluginCollection;
 use crate::positions::PositionCollection;
 use crate::record::refusal;
 use crate::sessions::SessionCollection;
+use crate::upkeep::Export;
 use crate::{claims, keys};
 
 /// The layout of keys and records as a whole. Grows when something older programs must not touch is written.
@@ -138,6 +139,14 @@ impl Store {
             mean_flush_us: figures.flush_us.checked_div(figures.groups).unwrap_or(0),
             bytes_on_disk: figures.bytes_on_disk,
         })
+    }
+
+    /// Begins a copy of everything as of now, beside whatever is written meanwhile.
+    ///
+    /// # Errors
+    /// `transient`, where the engine is away.
+    pub async fn export(&self, clock: &dyn Clock) -> Result<Export, Error> {
+        Export::begin(&*self.engine, clock, false).await
     }
 
     /// Makes everything durable and lets go of the files.

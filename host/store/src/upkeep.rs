@@ -16,7 +16,7 @@ mod survey;
 
 pub use check::{Findings, Problem, check};
 pub use compact::{CompactError, Compacted, compact};
-pub use export::{Export, Exported};
+pub use export::{Export, Exported, Whole};
 pub use import::{ImportError, Imported, import};
 pub use survey::{CollectionFigures, Survey, disk_bytes, survey};
 

@@ -2,6 +2,8 @@
 //! administrator's socket.
 
 use archipel_identity::Granted;
+mod export;
+
 use archipel_model::Error;
 use axum::Json;
 use axum::extract::{RawQuery, State};
@@ -22,8 +24,10 @@ use crate::state::{App, Reloaded};
 use crate::view::order::OrderView;
 use crate::view::plugin::PluginView;
 
+pub use export::Backups;
+
 pub(crate) fn routes(routes: Routes) -> Routes {
-    routes
+    export::routes(routes)
         .get(
             "/v1/admin/plugins",
             Op::new("list-plugins", "All plugins")

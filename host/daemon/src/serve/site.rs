@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::backups::StoreBackups;
 use super::data_dir::DataDir;
 use super::housekeeping;
 use super::plugins::Plugins;
@@ -132,7 +133,7 @@ impl RunningSite {
         let stop = CancellationToken::new();
         let limits = config.limits.api.clone();
         let public = archipel_api::router(state.clone());
-        let admin = archipel_api::admin_router(state);
+        let admin = archipel_api::admin_router_with(state, Arc::new(StoreBackups::new(store)));
         let tasks = vec![
             tokio::spawn(archipel_api::serve::serve_tcp(
                 tcp,

@@ -430,6 +430,29 @@ async fn what_cannot_be_read_ends_an_export_or_is_left_out_by_name() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_on_its_way_is_known_to_be_whole() {
+    on_every_engine(async |f| {
+        fill(&f.store, f.clock.now()).await;
+        let (file, told) = exported(&*f.engine).await;
+        let look = |file: &[u8], piece: usize| {
+            let mut whole = crate::upkeep::Whole::default();
+            file.chunks(piece).for_each(|some| whole.look(some));
+            whole.end()
+        };
+        for piece in [1, 7, 1000, file.len()] {
+            let end = look(&file, piece).unwrap();
+            assert_eq!((end.records, end.bytes), (told.records, told.bytes));
+            assert_eq!(look(&file[..file.len() - 1], piece), None);
+            assert_eq!(look(&file[..file.len() / 2], piece), None);
+            let mut altered = file.clone();
+            altered[file.len() / 3] ^= 1;
+            assert_eq!(look(&altered, piece), None);
+        }
+    })
+    .await;
+}
+
 /// An export beside writers must be a store in which everything fits together.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_export_beside_writers_is_of_one_moment() {

@@ -208,3 +208,43 @@ async fn unknown(engine: &dyn Engine) -> Result<(), Error> {
         start = after_prefix(collection.prefix);
     }
 }
+
+/// Whether an export that comes from elsewhere is whole: looks at it as it passes.
+#[derive(Default)]
+pub struct Whole {
+    sha256: Sha256,
+    /// From the beginning of the last line that may be the last.
+    held: Vec<u8>,
+    bytes: u64,
+}
+
+/// What a whole export holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WholeExport {
+    /// Records.
+    pub records: u64,
+    /// Records by collection.
+    pub counts: BTreeMap<String, u64>,
+    /// Of the whole file.
+    pub bytes: u64,
+}
+
+impl Whole {
+    /// The next bytes.
+    pub fn look(&mut self, bytes: &[u8]) {
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+        self.held.extend_from_slice(bytes);
+        let before_last = self.held.split_last().map_or(&[][..], |(_, rest)| rest);
+        if let Some(newline) = before_last.iter().rposition(|byte| *byte == b'\n') {
+            let rest = self.held.split_off(newline.saturating_add(1));
+            self.sha256.update(std::mem::replace(&mut self.held, rest));
+        }
+    }
+
+    /// What it holds; `None` where it was cut short or altered on the way.
+    pub fn end(self) -> Option<WholeExport> {
+        let Last { end } = serde_json::from_slice(&self.held).ok()?;
+        let is_whole = self.held.ends_with(b"\n") && end.sha256 == hex::encode(self.sha256.finalize());
+        is_whole.then_some(WholeExport { records: end.lines, counts: end.counts, bytes: self.bytes })
+    }
+}

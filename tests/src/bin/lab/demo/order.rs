@@ -8,8 +8,8 @@ use archipel_tests::orders;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::say::{heading, line};
 use super::text;
+use crate::say::{heading, line};
 
 /// Orders four things in one request, each resting on earlier ones, and follows them; gives the compute.
 pub(super) async fn walk(alice: &Client) -> Result<Value> {

@@ -8,8 +8,8 @@ use archipel_tests::daemon::Daemon;
 use archipel_tests::orders;
 use archipel_tests::site::Site;
 
-use crate::say::{heading, line};
 use super::text;
+use crate::say::{heading, line};
 
 /// Gives the daemon that serves afterwards. The old token still works: sessions are durable too.
 pub(super) async fn walk(site: &Site, daemon: Daemon, alice: &Client) -> Result<Daemon> {

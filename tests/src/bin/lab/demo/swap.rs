@@ -12,8 +12,8 @@ use archipel_tests::site::Site;
 use archipel_tests::{built, orders};
 use serde_json::{Value, json};
 
-use crate::say::{heading, line};
 use super::{order, text};
+use crate::say::{heading, line};
 
 const BEFORE: &str = "mapper-all-to-one";
 const AFTER: &str = "mapper-by-group";

@@ -130,7 +130,6 @@ impl TestSite {
             site,
             plugins: Arc::new(Plugins::new()),
             publishers: Arc::new(archipel_model::publisher::NoPublishers),
-            publishers: Arc::new(archipel_model::publisher::NoPublishers),
             clock,
             keys,
             info: SiteInfo { id: site_id, version: "0.1.0-test".into() },

@@ -14,6 +14,7 @@ mod bad_files;
 mod command_line;
 mod configuration;
 mod doors;
+mod events;
 mod hostile;
 mod life_of_orders;
 mod lifecycle;

@@ -4,6 +4,7 @@ mod engine;
 mod events;
 mod idempotency;
 mod kill;
+mod older;
 mod orders;
 mod plugins;
 mod positions;

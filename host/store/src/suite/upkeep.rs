@@ -18,7 +18,7 @@ use crate::upkeep::{Export, Exported, ImportError, check, compact, disk_bytes, i
 use crate::{SledEngine, SledOptions, Store};
 
 /// Something in every collection; says a few of the orders.
-async fn fill(store: &Store, now: Timestamp) -> Vec<OrderId> {
+pub(super) async fn fill(store: &Store, now: Timestamp) -> Vec<OrderId> {
     let orders = store.orders();
     let mut ids = Vec::new();
     for of in ["alice", "bob", "ümit"] {
@@ -46,7 +46,7 @@ async fn fill(store: &Store, now: Timestamp) -> Vec<OrderId> {
         ids.push(gone.id);
     }
     let scope = |key: &str| IdempotencyScope { owner: owner("alice"), path: "/v1/x".into(), key: key.into() };
-    for (key, length) in [("short", 10), ("long", 600_000)] {
+    for (key, length) in [("short", 10), ("long", 140_000)] {
         let answer = StoredAnswer { status: 201, headers: vec![], body: "ä".repeat(length) };
         let record = IdempotencyRecord {
             request_hash: "h".into(),
@@ -87,7 +87,7 @@ async fn fill(store: &Store, now: Timestamp) -> Vec<OrderId> {
     ids
 }
 
-async fn exported(engine: &dyn Engine) -> (Vec<u8>, Exported) {
+pub(super) async fn exported(engine: &dyn Engine) -> (Vec<u8>, Exported) {
     let mut export = Export::begin(engine, &SystemClock, false).await.unwrap();
     let mut file = Vec::new();
     while let Some(lines) = export.next().await.unwrap() {
@@ -97,7 +97,7 @@ async fn exported(engine: &dyn Engine) -> (Vec<u8>, Exported) {
 }
 
 /// All lines but the first and the last, which name times and incarnations.
-fn records(file: &[u8]) -> Vec<&str> {
+pub(super) fn records(file: &[u8]) -> Vec<&str> {
     let lines: Vec<&str> = std::str::from_utf8(file).unwrap().lines().collect();
     lines[1..lines.len() - 1].to_vec()
 }
@@ -107,7 +107,7 @@ fn line(file: &[u8], number: usize) -> Value {
     serde_json::from_str(lines[if number == usize::MAX { lines.len() - 1 } else { number }]).unwrap()
 }
 
-async fn open(dir: &Path) -> (Arc<SledEngine>, Arc<Store>) {
+pub(super) async fn open(dir: &Path) -> (Arc<SledEngine>, Arc<Store>) {
     let engine = SledEngine::open(dir, SledOptions::default()).unwrap();
     let store =
         Store::open(Arc::clone(&engine) as Arc<dyn Engine>, &site(), Arc::new(SystemClock)).await.unwrap();

@@ -233,10 +233,13 @@ impl Whole {
     /// The next bytes.
     pub fn look(&mut self, bytes: &[u8]) {
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+        // What is held has no end of a line but at its own end, so only that and what is new is looked through.
+        let known = self.held.len().saturating_sub(1);
         self.held.extend_from_slice(bytes);
-        let before_last = self.held.split_last().map_or(&[][..], |(_, rest)| rest);
-        if let Some(newline) = before_last.iter().rposition(|byte| *byte == b'\n') {
-            let rest = self.held.split_off(newline.saturating_add(1));
+        let before_last = self.held.len().saturating_sub(1);
+        let new = self.held.get(known..before_last).unwrap_or_default();
+        if let Some(newline) = new.iter().rposition(|byte| *byte == b'\n') {
+            let rest = self.held.split_off(known.saturating_add(newline).saturating_add(1));
             self.sha256.update(std::mem::replace(&mut self.held, rest));
         }
     }

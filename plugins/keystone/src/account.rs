@@ -11,7 +11,7 @@
 //! secret is a password (or that of an application credential) to log in with, and the credential is Keystone's token.
 //! What `keystone` leaves out is taken from the mapper's defaults, so that each account names what is its own.
 
-use archipel_sdk::aaa::{self, Context};
+use archipel_sdk::aaa;
 use archipel_sdk::credentials::{LocalToken, Secret};
 use archipel_sdk::{Error, ErrorKind, Result, error};
 use serde::Deserialize;
@@ -229,14 +229,14 @@ impl Account {
     /// # Errors
     /// `transient`, whatever is wrong: it is the site that cannot log in, and nothing that the user asked for. What is
     /// wrong, a refused password above all, goes to the site's log, for it is nobody else's business.
-    pub fn local_token(&self, context: &Context) -> Result<LocalToken> {
+    pub fn local_token(&self) -> Result<LocalToken> {
         let Some(place) = &self.keystone else { return self.plain.local_token() };
         self.keystone_token(place).map_err(|problem| {
             if problem.kind() == ErrorKind::Transient {
                 return problem;
             }
             let account = self.name();
-            error!(account = account, request = context.request_id.as_str(); "cannot log in to the cloud: {problem}");
+            error!(account = account; "cannot log in to the cloud: {problem}");
             Error::transient(format!(
                 "the site cannot log in to its cloud account {account:?}; its log says why, and the administrator can put it right"
             ))

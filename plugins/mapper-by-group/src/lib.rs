@@ -160,13 +160,8 @@ impl Mapper for ByGroup {
         Ok(current()?.account_for(user, cloud, context.group.as_deref())?.name().to_owned())
     }
 
-    fn get_token(
-        account: &str,
-        cloud: &str,
-        context: &Context,
-        _: Option<&UserSession>,
-    ) -> Result<LocalToken> {
-        current()?.serving(account, cloud)?.local_token(context)
+    fn get_token(account: &str, cloud: &str, _: &Context, _: Option<&UserSession>) -> Result<LocalToken> {
+        current()?.serving(account, cloud)?.local_token()
     }
 }
 

@@ -36,17 +36,12 @@ impl Mapper for Moved {
         Ok(account.name().to_owned())
     }
 
-    fn get_token(
-        account: &str,
-        cloud: &str,
-        context: &Context,
-        _: Option<&UserSession>,
-    ) -> Result<LocalToken> {
+    fn get_token(account: &str, cloud: &str, _: &Context, _: Option<&UserSession>) -> Result<LocalToken> {
         let accounts = config::<Config>()?.accounts()?;
         let known = accounts.iter().find(|known| known.is(account, cloud));
         known
             .ok_or_else(|| Error::unsupported(format!("account {account:?} is not known")))?
-            .local_token(context)
+            .local_token()
     }
 }
 

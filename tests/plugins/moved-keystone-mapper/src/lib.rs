@@ -39,9 +39,7 @@ impl Mapper for Moved {
     fn get_token(account: &str, cloud: &str, _: &Context, _: Option<&UserSession>) -> Result<LocalToken> {
         let accounts = config::<Config>()?.accounts()?;
         let known = accounts.iter().find(|known| known.is(account, cloud));
-        known
-            .ok_or_else(|| Error::unsupported(format!("account {account:?} is not known")))?
-            .local_token()
+        known.ok_or_else(|| Error::unsupported(format!("account {account:?} is not known")))?.local_token()
     }
 }
 

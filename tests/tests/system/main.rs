@@ -20,6 +20,7 @@ mod life_of_orders;
 mod lifecycle;
 mod memory_watch;
 mod replayed_openstack;
+mod store;
 mod swap;
 mod tokens;
 mod wire;

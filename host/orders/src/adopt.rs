@@ -55,6 +55,26 @@ impl Step<'_> {
         Ok(Next::NOW)
     }
 
+    /// Deletes all instances of the order but the one that it holds; says which.
+    pub(crate) async fn remove_twins(
+        &mut self,
+        order: &Order,
+        reach: &Reach<'_>,
+        held: &str,
+    ) -> Result<Vec<String>, Failure> {
+        let found = match reach.find().await {
+            Err(Failure::Cloud(error)) if error.kind == ErrorKind::Unsupported => Vec::new(),
+            found => found?,
+        };
+        let mut removed = Vec::new();
+        for twin in found.into_iter().filter(|twin| twin.instance.id != held) {
+            tracing::warn!(order = %order.id, instance = %twin.instance.id, "made twice; deleting the one that came late");
+            reach.delete(&twin.instance.id, &twin.driver_state).await?;
+            removed.push(twin.instance.id);
+        }
+        Ok(removed)
+    }
+
     /// Deletes all that was found: nobody wants it any more.
     pub(crate) async fn remove_found(
         &mut self,

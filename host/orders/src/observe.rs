@@ -48,17 +48,37 @@ impl Step<'_> {
         };
         self.memory.failures = 0;
         match observed {
-            Observed::Present(view) => self.present(order, &view).await.map(Ok),
+            Observed::Present(view) => {
+                // A cloud that is slower than `settle` works an earlier attempt off after it was searched for in vain.
+                let mut twins = Vec::new();
+                if order.state == State::Spawning
+                    && order.attempts > 1
+                    && !moves(order.state, view.status).is_empty()
+                {
+                    match self.remove_twins(order, &reach, &view.id).await {
+                        Ok(removed) => twins = removed,
+                        Err(failure) => return Ok(Err(failure)),
+                    }
+                }
+                self.present(order, &view, &twins).await.map(Ok)
+            }
             Observed::Gone => self.missing(order, &reach).await.map(Ok),
         }
     }
 
-    async fn present(&mut self, order: &Order, view: &InstanceView) -> Result<Next, Trouble> {
+    /// `twins` were removed before.
+    async fn present(
+        &mut self,
+        order: &Order,
+        view: &InstanceView,
+        twins: &[String],
+    ) -> Result<Next, Trouble> {
         let now = self.now();
         let mut draft = self.draft(order).reached().edit(|order| {
             order.missing_since = None;
             see(order, view, now);
         });
+        draft = twins.iter().fold(draft, |draft, twin| draft.duplicate_removed(twin));
         for (to, why) in moves(order.state, view.status) {
             draft = draft.go(*to, *why).map_err(Trouble::Defect)?;
         }

@@ -67,11 +67,11 @@ async fn an_attempt_of_unknown_outcome_is_not_repeated_before_it_settled_and_a_s
     assert_eq!(asked.len(), 2);
     assert!(asked[1].since(asked[0]) >= SETTLE);
     let searched = rig.cloud().calls("find", id);
-    let last = searched.last().unwrap();
     assert!(
-        last.since(asked[0]) >= SETTLE && *last <= asked[1],
+        searched.iter().any(|at| at.since(asked[0]) >= SETTLE && *at <= asked[1]),
         "the second attempt comes after a search that was settled"
     );
+    assert!(*searched.last().unwrap() > asked[1], "and is looked for once more before it is fulfilled");
     assert_eq!(rig.order(id).attempts, 2);
     assert_eq!(rig.cloud().live(id).len(), 1);
 }
@@ -93,6 +93,25 @@ async fn of_several_the_oldest_is_adopted_and_the_others_are_deleted() {
     assert_eq!(rig.cloud().all_live(), 2, "a tag that only begins alike is another's");
     assert_eq!(rig.events(id).iter().filter(|word| *word == "duplicate-removed").count(), 2);
     assert_eq!(rig.orders.figures().duplicates_removed, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_a_slow_cloud_works_off_after_settling_is_removed_before_the_order_is_fulfilled() {
+    let rig = Rig::started();
+    *rig.cloud().ready_after.lock().unwrap() = Duration::from_secs(20);
+    rig.cloud().ledger().request_faults.push_back(Fault::LoseRequest);
+    rig.cloud()
+        .ledger()
+        .find_faults
+        .extend([Fault::Slow(Duration::ZERO), Fault::Refuse(Error::transient("busy"))]);
+    let id = rig.compute().await;
+    let order = rig.until(id, State::Spawning).await;
+    assert_eq!(order.attempts, 2);
+    rig.cloud().plant(&order.tag(), "team");
+    let order = rig.until(id, State::Fulfilled).await;
+    assert_eq!(order.instance.unwrap().id, "i-1");
+    assert_eq!(rig.cloud().live(id).len(), 1);
+    assert_eq!(rig.events(id).iter().filter(|word| *word == "duplicate-removed").count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

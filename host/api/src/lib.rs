@@ -36,16 +36,16 @@ mod wait;
 
 use std::sync::Arc;
 
-use axum::{Extension, Router};
 use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
+use axum::{Extension, Router};
 
 pub use limits::ApiLimits;
 pub use metrics::Metrics;
 pub use request::ClientAddress;
 pub use routes::admin::Backups;
-pub use view::event::event_id;
 pub use state::{ApiState, ReloadHook, Reloaded, SiteInfo};
+pub use view::event::event_id;
 
 use problem::{Problem, table};
 use state::{App, Door, Shared};

@@ -30,13 +30,13 @@ impl Orders {
                 State::Closing => {}
                 State::Closed => return Err(Error::conflict("the order is closed already").code("closed")),
                 state => {
-                    let words = format!("the order is {state}; delete it first, and forget it if that does not end");
+                    let words =
+                        format!("the order is {state}; delete it first, and forget it if that does not end");
                     return Err(Error::conflict(words).code("not-closing"));
                 }
             }
-            let draft = Draft::of(&order, self.clock.now())
-                .forgotten(reason)
-                .go(State::Closed, Why::Forgotten)?;
+            let draft =
+                Draft::of(&order, self.clock.now()).forgotten(reason).go(State::Closed, Why::Forgotten)?;
             match self.write(draft, None, true).await {
                 Err(Trouble::Stale) => {}
                 Ok(order) => {

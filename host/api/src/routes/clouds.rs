@@ -174,11 +174,7 @@ async fn quota(
         |token: LocalToken| async move { Ok((driver.get_user_quota(&token).await?, is_shared(&token))) };
     let (entries, shared) = at_cloud(&app, &who, &granted, &cloud, ask).await?;
     let own = own_usage(&app, &who, &cloud).await?;
-    Ok(Json(Quota {
-        entries: entries.into_iter().map(Into::into).collect(),
-        shared,
-        own: own.into(),
-    }))
+    Ok(Json(Quota { entries: entries.into_iter().map(Into::into).collect(), shared, own: own.into() }))
 }
 
 /// The cloud that the path names, after the policy was asked. An unknown one is asked about too, so that the answer to

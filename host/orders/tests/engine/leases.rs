@@ -40,7 +40,8 @@ async fn the_owner_is_warned_a_day_and_an_hour_before_the_end() {
 async fn a_short_lease_has_the_warnings_that_still_come_and_a_longer_one_has_them_anew() {
     let rig = Rig::started();
     let id = rig.fulfilled().await;
-    let patch = |hours| rig.orders.patch(id, None, OrderPatch { lease: lasting(hours), ..OrderPatch::default() });
+    let patch =
+        |hours| rig.orders.patch(id, None, OrderPatch { lease: lasting(hours), ..OrderPatch::default() });
     patch(2).await.unwrap();
     pass(30 * 60).await;
     assert_eq!(warnings(&rig, id), 0, "it never was a day before the end");

@@ -2,6 +2,7 @@
 //! nothing with the producer, and compared with what the site says happened.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,9 @@ pub(crate) struct Options {
     /// The command that prints a topic's records as lines of JSON; bootstrap and topic are added.
     #[arg(long)]
     consume: String,
+    /// TLS towards the broker, trusting this file.
+    #[arg(long)]
+    ca: Option<PathBuf>,
 }
 
 /// As (id, subject).
@@ -46,6 +50,9 @@ pub(crate) async fn run(options: &Options) -> Result<bool> {
     site.config["events"] = json!({"kafka": [{
         "name": "bus", "brokers": [options.bootstrap], "topic": TOPIC, "timeout_s": 2,
     }]});
+    if let Some(ca) = &options.ca {
+        site.config["events"]["kafka"][0]["tls"] = json!({ "ca": ca });
+    }
     let daemon = site.start().await?;
     let with = fulfilled(&daemon).await?;
     line(&format!("{ORDERS} orders are fulfilled in {} ms with the broker", with.as_millis()));
@@ -117,7 +124,8 @@ fn command(text: &str) -> Result<()> {
 
 fn consume(options: &Options) -> Result<Vec<Value>> {
     let text = format!("{} {} {TOPIC}", options.consume, options.bootstrap);
-    let output = Command::new("bash").args(["-c", &text]).output()?;
+    let ca = options.ca.as_ref().map(|ca| ("KAFKA_CA", ca));
+    let output = Command::new("bash").args(["-c", &text]).envs(ca).output()?;
     if !output.status.success() {
         bail!("{text}: {}", String::from_utf8_lossy(&output.stderr));
     }

@@ -4,6 +4,7 @@ mod engine;
 mod events;
 mod idempotency;
 mod kill;
+mod million;
 mod older;
 mod orders;
 mod plugins;

@@ -127,13 +127,21 @@ async fn machines(story: &Story) -> Result<(BTreeMap<String, usize>, BTreeMap<St
     Ok((story.physics.machines(story.site.id()).await?, story.biology.machines(story.site.id()).await?))
 }
 
+/// What the daemon removed because it was made twice goes in the cloud's own time.
+const REMOVED_WITHIN: Duration = Duration::from_secs(60);
+
 async fn once_each(story: &Story, made: &[&Vec<Value>]) -> Result<()> {
-    let (physics, biology) = machines(story).await?;
-    for id in made.iter().flat_map(|made| ids(made)) {
-        let count = physics.get(&id).unwrap_or(&0) + biology.get(&id).unwrap_or(&0);
-        if count != 1 {
-            bail!("order {id} has {count} instances in the cloud");
+    let all: BTreeSet<String> = made.iter().flat_map(|made| ids(made)).collect();
+    let began = Instant::now();
+    loop {
+        let (physics, biology) = machines(story).await?;
+        let count = |id: &String| physics.get(id).unwrap_or(&0) + biology.get(id).unwrap_or(&0);
+        match all.iter().find(|id| count(id) != 1) {
+            None => return Ok(()),
+            Some(id) if count(id) == 0 || began.elapsed() > REMOVED_WITHIN => {
+                bail!("order {id} has {} instances in the cloud", count(id))
+            }
+            Some(_) => tokio::time::sleep(Duration::from_secs(1)).await,
         }
     }
-    Ok(())
 }

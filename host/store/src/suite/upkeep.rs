@@ -147,6 +147,9 @@ async fn a_store_that_was_used_has_something_in_every_collection_and_nothing_wro
     .await;
 }
 
+/// What to write under the first key of a collection (none: it is removed), and what must be said of which check.
+type Case = (&'static [u8], Option<&'static [u8]>, &'static str, &'static str);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_wrong_is_found_and_named() {
     on_every_engine(async |f| {
@@ -155,8 +158,7 @@ async fn whatever_is_wrong_is_found_and_named() {
         let stamp = engine.snapshot(&[]).await.unwrap().stamp() + 1000;
         let first = async |prefix: &[u8]| engine.range(&Range::prefix(prefix, 1)).await.unwrap().remove(0);
         let id = ids[0].to_string();
-        // What to remove or write under the first key of a collection, and what must be said.
-        let cases: Vec<(&[u8], Option<&[u8]>, &str, &str)> = vec![
+        let cases: Vec<Case> = vec![
             (b"o/", None, "index: open orders", "leads to a record that is not there"),
             (b"o/", Some(b"\x01{}"), "orders", "a stored order cannot be read: missing field"),
             (b"o/", Some(b"\x07{}"), "orders", "has version 7, this archipel knows 1"),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::SledOptions;
 use super::durable::Durable;
 use super::guard::guarded;
-use super::open::{OpenError, STAMP, TREE, config, write_mark};
+use super::open::{OpenError, STAMP, TREE, config, full, write_mark};
 use crate::engine::{Key, after_prefix};
 
 /// Entries that are written together.
@@ -23,6 +23,7 @@ pub(crate) struct Bulk {
     batch: sled::Batch,
     entries: usize,
     bytes: usize,
+    min_free_bytes: u64,
 }
 
 impl Bulk {
@@ -33,6 +34,9 @@ impl Bulk {
             return Err(failed("it is there already".to_owned()));
         }
         std::fs::create_dir_all(dir).map_err(|error| OpenError::folder(dir, &error))?;
+        if let Some(full) = full(dir, options.min_free_bytes) {
+            return Err(failed(full));
+        }
         let config = config(dir, options);
         let opened = guarded(|| {
             let db = config.open()?;
@@ -40,7 +44,15 @@ impl Bulk {
             Ok((db, tree))
         });
         let (db, tree) = opened.map_err(failed)?;
-        Ok(Self { dir: dir.to_owned(), db, tree, batch: sled::Batch::default(), entries: 0, bytes: 0 })
+        Ok(Self {
+            dir: dir.to_owned(),
+            db,
+            tree,
+            batch: sled::Batch::default(),
+            entries: 0,
+            bytes: 0,
+            min_free_bytes: options.min_free_bytes,
+        })
     }
 
     fn failed(&self, reason: String) -> OpenError {
@@ -59,6 +71,9 @@ impl Bulk {
     }
 
     fn write(&mut self) -> Result<(), OpenError> {
+        if let Some(full) = full(&self.dir, self.min_free_bytes) {
+            return Err(self.failed(full));
+        }
         let batch = std::mem::take(&mut self.batch);
         (self.entries, self.bytes) = (0, 0);
         guarded(|| self.tree.apply_batch(batch)).map_err(|reason| self.failed(reason))

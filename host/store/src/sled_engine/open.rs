@@ -7,7 +7,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::durable::Durable;
 use super::guard::guarded;
@@ -22,6 +22,11 @@ const MARK: &str = "mark";
 /// What the system says when the disk is at fault and the files are not; sled passes it on as text.
 const MACHINE: [&str; 5] =
     ["Permission denied", "Read-only file system", "No space left", "Not a directory", "Too many open files"];
+
+/// What sled says when its log is locked.
+const LOCKED: &str = "could not acquire lock";
+/// sled's threads may hold its log for a moment after it was closed. Nobody else does: our own lock is held.
+const LINGERS: Duration = Duration::from_secs(5);
 
 /// How the engine uses the machine.
 #[derive(Clone, Debug)]
@@ -143,13 +148,21 @@ pub(super) fn open(dir: &Path, options: &SledOptions) -> Result<(Handles, u64), 
     std::fs::create_dir_all(dir).map_err(folder)?;
     let damaged = |reason: String| OpenError::Damaged { dir: dir.to_owned(), reason };
     let config = config(dir, options);
-    let opened = guarded(|| {
-        let db = config.open()?;
-        let tree = db.open_tree(TREE)?;
-        let stamp = tree.get(STAMP)?;
-        Ok((db, tree, stamp))
-    });
-    let (db, tree, stamp) = opened.map_err(|reason| match reason.contains("could not acquire lock") {
+    let open = || {
+        guarded(|| {
+            let db = config.open()?;
+            let tree = db.open_tree(TREE)?;
+            let stamp = tree.get(STAMP)?;
+            Ok((db, tree, stamp))
+        })
+    };
+    let mut opened = open();
+    let begun = Instant::now();
+    while begun.elapsed() < LINGERS && opened.as_ref().is_err_and(|reason| reason.contains(LOCKED)) {
+        std::thread::sleep(Duration::from_millis(20));
+        opened = open();
+    }
+    let (db, tree, stamp) = opened.map_err(|reason| match reason.contains(LOCKED) {
         true => OpenError::InUse { dir: dir.to_owned(), holder: holder(dir) },
         false if MACHINE.iter().any(|words| reason.contains(words)) => {
             OpenError::Folder { dir: dir.to_owned(), reason }
@@ -174,9 +187,15 @@ pub(super) fn open(dir: &Path, options: &SledOptions) -> Result<(Handles, u64), 
 }
 
 /// Bytes that the disk of `dir` still has for us; `None` when it does not say.
-pub(super) fn free_bytes(dir: &Path) -> Option<u64> {
+fn free_bytes(dir: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(dir).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// Why nothing more may be written; `None` while the disk has room. sled never returns from some writes to a full one.
+pub(super) fn full(dir: &Path, least: u64) -> Option<String> {
+    let free = free_bytes(dir).filter(|free| *free < least)?;
+    Some(format!("its disk has {} MiB left and needs {}; make room", free >> 20, least >> 20))
 }
 
 /// Notes that everything up to `stamp` is durable. Not synced: it may be behind, never ahead.

@@ -298,10 +298,7 @@ impl Writer {
     /// Writes the mark and looks at the disk.
     fn look(&mut self) {
         self.looked_at = Instant::now();
-        let least = self.options.min_free_bytes;
-        self.full = open::free_bytes(&self.dir)
-            .filter(|free| *free < least)
-            .map(|free| format!("its disk has {} MiB left and needs {}; make room", free >> 20, least >> 20));
+        self.full = open::full(&self.dir, self.options.min_free_bytes);
         let Ok(handles) = self.shared.handles() else { return };
         // As in `close`: a mark that is behind notices less.
         let _ = open::write_mark(&self.dir, self.durable_stamp);

@@ -455,6 +455,28 @@ async fn a_copy_on_its_way_is_known_to_be_whole() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nearly_full_disk_ends_an_import_and_a_compaction_before_they_meet_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("store");
+    let (engine, store) = open(&dir).await;
+    fill(&store, SystemClock.now()).await;
+    let (file, _) = exported(&*engine).await;
+    store.close().await;
+    let full = SledOptions { min_free_bytes: u64::MAX, ..SledOptions::default() };
+    let new = folder.path().join("new");
+    let error = import(&mut Cursor::new(&file), &new, &site(), &full).await.unwrap_err().to_string();
+    assert!(error.contains("MiB left and needs") && error.contains("make room"), "{error}");
+    let error = compact(&dir, &full).await.unwrap_err().to_string();
+    assert!(error.contains("make room"), "{error}");
+    let left: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["store"]);
+    let (engine, store) = open(&dir).await;
+    assert_eq!(records(&exported(&*engine).await.0), records(&file));
+    store.close().await;
+}
+
 /// An export beside writers must be a store in which everything fits together.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_export_beside_writers_is_of_one_moment() {

@@ -97,14 +97,18 @@ impl Receiver {
 
 async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> Response {
     let event = serde_json::from_slice(&body).unwrap_or_default();
-    let number = receiver.seen.lock().unwrap().len();
     let judge = Arc::clone(&receiver.judge.lock().unwrap());
-    let answer = judge(&event, number);
-    let status = match answer {
-        Answer::Status(status) | Answer::With(status, ..) => status,
-        Answer::Stall => 999,
+    let answer = {
+        // Numbered, judged and kept at once: two requests that come together have two numbers.
+        let mut seen = receiver.seen.lock().unwrap();
+        let answer = judge(&event, seen.len());
+        let status = match answer {
+            Answer::Status(status) | Answer::With(status, ..) => status,
+            Answer::Stall => 999,
+        };
+        seen.push(Request { at: Instant::now(), headers, body, status });
+        answer
     };
-    receiver.seen.lock().unwrap().push(Request { at: Instant::now(), headers, body, status });
     let code = |status| StatusCode::from_u16(status).unwrap();
     match answer {
         Answer::Status(status) => code(status).into_response(),

@@ -31,8 +31,7 @@ async fn every_event_arrives_signed_whatever_the_receiver_answers_at_first() {
     site.orders(15).await;
     let status = running.when_sent("hook", &site).await;
     assert_all_in_order(&site.logged().await, &receiver.taken());
-    assert_eq!((status.sent, status.state), (45, PublisherState::Sending));
-    assert!(status.failures > 0, "a connection may break as well: {status:?}");
+    assert_eq!((status.sent, status.failures, status.state), (45, 5, PublisherState::Sending));
     for request in receiver.requests() {
         assert!(request.is_signed());
         assert_eq!(request.header("content-type"), "application/cloudevents+json");

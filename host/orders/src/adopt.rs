@@ -22,16 +22,11 @@ impl Step<'_> {
         reach: &Reach<'_>,
         found: Vec<Tagged>,
     ) -> Result<Next, Trouble> {
-        let mut found = found.into_iter();
-        let Some(oldest) = found.next() else { return Ok(Next::NOW) };
-        let mut removed = Vec::new();
-        for other in found.filter(|other| other.instance.id != oldest.instance.id) {
-            tracing::warn!(order = %order.id, instance = %other.instance.id, "made twice; deleting the younger one");
-            if let Err(failure) = reach.delete(&other.instance.id, &other.driver_state).await {
-                return self.not_deleted(order, &failure).await;
-            }
-            removed.push(other.instance.id);
-        }
+        let Some(oldest) = found.first() else { return Ok(Next::NOW) };
+        let removed = match delete_all_but(&oldest.instance.id, &found, order, reach).await {
+            Ok(removed) => removed,
+            Err(failure) => return self.not_deleted(order, &failure).await,
+        };
         fail::point("before-adopt");
         let now = self.now();
         self.insist(order, |mut draft| {
@@ -57,7 +52,7 @@ impl Step<'_> {
 
     /// Deletes all instances of the order but the one that it holds; says which.
     pub(crate) async fn remove_twins(
-        &mut self,
+        &self,
         order: &Order,
         reach: &Reach<'_>,
         held: &str,
@@ -66,13 +61,7 @@ impl Step<'_> {
             Err(Failure::Cloud(error)) if error.kind == ErrorKind::Unsupported => Vec::new(),
             found => found?,
         };
-        let mut removed = Vec::new();
-        for twin in found.into_iter().filter(|twin| twin.instance.id != held) {
-            tracing::warn!(order = %order.id, instance = %twin.instance.id, "made twice; deleting the one that came late");
-            reach.delete(&twin.instance.id, &twin.driver_state).await?;
-            removed.push(twin.instance.id);
-        }
-        Ok(removed)
+        delete_all_but(held, &found, order, reach).await
     }
 
     /// Deletes all that was found: nobody wants it any more.
@@ -126,6 +115,22 @@ impl Step<'_> {
             _ => self.away(order, failure).await,
         }
     }
+}
+
+/// Deletes the twins of an order's instance; says which.
+async fn delete_all_but(
+    kept: &str,
+    found: &[Tagged],
+    order: &Order,
+    reach: &Reach<'_>,
+) -> Result<Vec<String>, Failure> {
+    let mut removed = Vec::new();
+    for twin in found.iter().filter(|twin| twin.instance.id != kept) {
+        tracing::warn!(order = %order.id, instance = %twin.instance.id, kept, "made twice; deleting this one");
+        reach.delete(&twin.instance.id, &twin.driver_state).await?;
+        removed.push(twin.instance.id.clone());
+    }
+    Ok(removed)
 }
 
 /// The cloud took the delete: count the two looks anew.

@@ -19,7 +19,7 @@ enum Happened {
     Unreachable,
     Reachable,
     DuplicateRemoved(String),
-    LeaseExpiring(Timestamp),
+    LeaseExpiring,
     Forgotten(String),
 }
 
@@ -149,9 +149,9 @@ impl Draft {
     }
 
     /// Warns of the lease's end.
-    pub(crate) fn lease_expiring(mut self, end: Timestamp) -> Self {
+    pub(crate) fn lease_expiring(mut self) -> Self {
         self.order.lease_warned_at = Some(self.now);
-        self.happened.push(Happened::LeaseExpiring(end));
+        self.happened.push(Happened::LeaseExpiring);
         self
     }
 
@@ -204,7 +204,8 @@ impl Draft {
                 Happened::DuplicateRemoved(instance) => {
                     with(event(&self.order, "duplicate-removed", state), "instance", json!(instance))
                 }
-                Happened::LeaseExpiring(end) => {
+                Happened::LeaseExpiring => {
+                    let end = self.order.lease.map(|lease| lease.expires_at);
                     with(event(&self.order, "lease-expiring", state), "expires_at", json!(end))
                 }
                 Happened::Forgotten(reason) => {

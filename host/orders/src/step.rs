@@ -125,9 +125,7 @@ impl<'a> Step<'a> {
                 return Ok(Next::NOW);
             }
             _ if lease::warning_is_due(&order, self.now()) => {
-                if let Some(lease) = order.lease {
-                    self.write(self.draft(&order).lease_expiring(lease.expires_at)).await?;
-                }
+                self.write(self.draft(&order).lease_expiring()).await?;
                 return Ok(Next::NOW);
             }
             State::Open | State::Waiting => self.prepare(&order).await?,

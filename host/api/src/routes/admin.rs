@@ -1,9 +1,9 @@
 //! `/v1/admin`: plugins and the configuration, for those whom the policy lets manage the whole site, and for the
 //! administrator's socket.
 
-use archipel_identity::Granted;
 mod export;
 
+use archipel_identity::Granted;
 use archipel_model::Error;
 use axum::Json;
 use axum::extract::{RawQuery, State};

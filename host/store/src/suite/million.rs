@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use archipel_model::{OrderId, SystemClock};
-use archipel_orders::store::{OrderQuery, OrderStore, Visible};
+use archipel_orders::store::{OrderStore, Visible};
 
+use super::orders::all;
 use super::support::*;
 use crate::engine::Engine;
 use crate::{SledEngine, SledOptions, Store};
@@ -77,17 +78,7 @@ async fn a_large_store() {
     );
     for (who, visible) in [("everybody", Visible::Any), ("one owner of 1000", Visible::Own(owner("user-7")))]
     {
-        let mut query = OrderQuery {
-            visible,
-            kind: None,
-            states: vec![],
-            cloud: None,
-            site: None,
-            labels: Default::default(),
-            unreachable: None,
-            after: None,
-            limit: 100,
-        };
+        let mut query = all(visible);
         let mut took = Vec::new();
         for _ in 0..1000 {
             let begun = Instant::now();

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use archipel_model::{SystemClock, Timestamp};
-use archipel_orders::store::{EventQuery, OrderQuery, Visible};
+use archipel_orders::store::{EventQuery, Visible};
 
+use super::orders::all;
 use super::support::*;
 use super::upkeep::{exported, fill, open, records};
 use crate::engine::{Commit, Engine};
@@ -53,18 +54,7 @@ async fn serves(dir: &Path) -> Vec<u8> {
     let found = check(&*engine, Some(&site()), Some(stamp)).await.unwrap();
     assert_eq!(found.wrong, 0, "{found:#?}");
     let (file, _) = exported(&*engine).await;
-    let query = OrderQuery {
-        visible: Visible::Any,
-        kind: None,
-        states: vec![],
-        cloud: None,
-        site: None,
-        labels: Default::default(),
-        unreachable: None,
-        after: None,
-        limit: 100,
-    };
-    let page = store.orders().list(&query).await.unwrap();
+    let page = store.orders().list(&all(Visible::Any)).await.unwrap();
     assert_eq!(page.items.len(), 8);
     let events = EventQuery { visible: Visible::Any, subject: None, after: None, limit: 1000 };
     assert_eq!(store.orders().events(&events).await.unwrap().items.len(), 20);

@@ -16,7 +16,8 @@ fn refusal(error: WriteError) -> archipel_model::Error {
     }
 }
 
-fn all(visible: Visible) -> OrderQuery {
+/// The first hundred orders that are not closed.
+pub(super) fn all(visible: Visible) -> OrderQuery {
     OrderQuery {
         visible,
         kind: None,

@@ -93,7 +93,6 @@ impl Reader {
 
     /// Sends until the stream ends; says why.
     async fn follow(&self, mut after: u64, frames: &mpsc::Sender<Frame>) -> &'static str {
-        let generation = self.app.site.current().number;
         let mut grown = self.app.orders.store().watch_events();
         let mut revocations = self.app.identity.revocations();
         let mut look = interval(LOOK);
@@ -122,7 +121,7 @@ impl Reader {
                     if self.who.caller.expires_at.is_some_and(|end| end <= self.app.clock.now()) {
                         return "its session has ended";
                     }
-                    if self.app.site.current().number != generation {
+                    if self.app.site.current().number != self.who.caller.generation.number {
                         return "the site has another generation";
                     }
                 }

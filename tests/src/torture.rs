@@ -1,9 +1,11 @@
-//! The kill test: a real daemon under eight clients, an emulated cloud that shows late what it made and loses answers,
-//! `kill -9` at random and at fail points, restart, and three ledgers compared: what clients were told, what the store
-//! holds, what the cloud holds. Nothing acknowledged may be lost, no instance doubled, none orphaned.
+//! The kill test: a real daemon under many clients, an emulated cloud that shows late what it made, loses answers and
+//! fails in every way it can, and in each round `kill -9` at a fail point or at random, or SIGSTOP until the daemon's claims
+//! have run out, with a clock that jumps; restart, and three ledgers compared: what clients were told, what the store holds,
+//! what the cloud holds. Nothing acknowledged may be lost, no instance doubled, none orphaned.
 
 pub mod client;
 pub mod held;
+mod plan;
 pub mod told;
 pub mod verdict;
 
@@ -15,7 +17,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use archipel_client::Client;
 use rand::rngs::StdRng;
-use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
 
@@ -23,22 +24,9 @@ use crate::daemon::Daemon;
 use crate::orders;
 use crate::site::{CLOUD_STORAGE, SITE_ID, Site};
 use client::Flags;
+use plan::Plan;
 use told::Told;
 use verdict::{Verdict, compare};
-
-/// Where the process can be ended from inside; each stands in the code as `fail::point(NAME)`.
-const FAIL_POINTS: [&str; 10] = [
-    "commit-before-flush",
-    "commit-after-flush",
-    "after-claim",
-    "after-selected",
-    "before-request-instance",
-    "after-request-instance",
-    "before-adopt",
-    "before-delete-instance",
-    "after-delete-instance",
-    "before-answer",
-];
 
 /// After so many rounds everything is let settle and the ledgers are compared.
 const COMPARE_EVERY: usize = 10;
@@ -64,7 +52,10 @@ pub async fn run(torture: &Torture, mut progress: impl FnMut(&str)) -> Result<Ve
     // Clients keep their address over every restart.
     let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     site.config["site"]["listen"] = format!("127.0.0.1:{port}").into();
-    site.config["limits"] = json!({"identity": {"logins_per_second": 1000.0, "login_burst": 1000}});
+    site.config["limits"] = json!({
+        "identity": {"logins_per_second": 1000.0, "login_burst": 1000},
+        "orders": {"claim_ttl_ms": plan::CLAIM_TTL.as_millis() as u64},
+    });
     site.config["cloud"][0]["config"] = json!({
         "latency_ms": 2,
         "boot_ms": 150,
@@ -75,10 +66,17 @@ pub async fn run(torture: &Torture, mut progress: impl FnMut(&str)) -> Result<Ve
         "faults": [
             {"operation": "request", "mode": "answer-lost", "rate": 0.15},
             {"operation": "request", "mode": "transient", "rate": 0.05},
+            {"operation": "request", "mode": "trap", "rate": 0.02},
+            {"operation": "request", "mode": "boot-fails", "rate": 0.02},
+            {"operation": "request", "mode": "quota-exceeded", "rate": 0.02},
+            {"operation": "request", "mode": "permanent", "rate": 0.02},
+            {"operation": "get", "mode": "unauthenticated", "rate": 0.02},
             {"operation": "get", "mode": "transient", "rate": 0.05},
             {"operation": "find", "mode": "transient", "rate": 0.05},
             {"operation": "delete", "mode": "transient", "rate": 0.1},
             {"operation": "delete", "mode": "answer-lost", "rate": 0.05},
+            {"operation": "delete", "mode": "conflict", "rate": 0.03},
+            {"operation": "delete", "mode": "trap", "rate": 0.02},
         ],
     });
     let told = Arc::new(Told::default());
@@ -93,11 +91,10 @@ pub async fn run(torture: &Torture, mut progress: impl FnMut(&str)) -> Result<Ve
         }
         let until = (round + COMPARE_EVERY).min(torture.rounds);
         while round < until {
-            let mut daemon = start(&site, &mut rng, &mut progress, round).await?;
-            let lives = Duration::from_millis(rng.gen_range(200..1500));
-            let _ = daemon.ended(lives).await;
-            daemon.kill()?;
             round += 1;
+            let plan = Plan::of(&mut rng);
+            progress(&format!("round {round}: {plan}"));
+            plan.carry_out(&site).await?;
         }
         verdict = settle_and_compare(&site, &told, &flags, clients).await?;
         progress(&format!("after {round} rounds: {verdict}"));
@@ -117,29 +114,6 @@ async fn log_in(site: &Site, clients: usize) -> Result<Vec<Client>> {
     }
     daemon.stop().await?;
     Ok(logged_in)
-}
-
-/// Starts the daemon, armed at a fail point in two of three rounds. It may end at its fail point before it is ready.
-async fn start(
-    site: &Site,
-    rng: &mut StdRng,
-    progress: &mut impl FnMut(&str),
-    round: usize,
-) -> Result<Daemon> {
-    if rng.gen_bool(0.67) {
-        let point = FAIL_POINTS.choose(rng).context("a fail point")?;
-        let armed = format!("{point}:{}", rng.gen_range(1..40));
-        match site.start_with(&["--fail-points"], &[("ARCHIPEL_FAIL_POINT", &armed)]).await {
-            Ok(daemon) => {
-                progress(&format!("round {}: armed at {armed}", round + 1));
-                return Ok(daemon);
-            }
-            Err(_) => progress(&format!("round {}: ended at {armed} before it was ready", round + 1)),
-        }
-    } else {
-        progress(&format!("round {}: kill -9 at random", round + 1));
-    }
-    site.start().await
 }
 
 async fn settle_and_compare(

@@ -51,13 +51,14 @@ enum Command {
         peers: Vec<String>,
     },
 
-    /// Kill a loaded site again and again, and compare what clients were told with what store and cloud hold.
+    /// Kill a loaded site again and again, stop it and set its clock, and compare what clients were told with what store and
+    /// cloud hold.
     Torture {
         /// How often to kill.
         #[arg(long, default_value_t = 20)]
         rounds: usize,
         /// How many clients order and delete meanwhile.
-        #[arg(long, default_value_t = 8)]
+        #[arg(long, default_value_t = 16)]
         clients: usize,
         /// Where the random choices start; printed, so that a run can be repeated.
         #[arg(long)]
@@ -66,8 +67,8 @@ enum Command {
 
     /// Measure, and print one JSON row per figure: ours, the baseline of the same run, ratio, goal, met.
     Bench {
-        /// Which groups (the names of bench targets, `build` for build times, `clouds` over a real OpenStack); all targets if
-        /// none is named.
+        /// Which groups: bench targets (`plugins`, `requests`, ...), `build` for build times, `orders` beside a PostgreSQL,
+        /// `clouds` over a real OpenStack. All bench targets if none is named.
         groups: Vec<String>,
         /// Write the rows into this file too, as one JSON list.
         #[arg(long, value_name = "FILE")]

@@ -8,8 +8,8 @@ use crate::cargo::{build_host, cargo, cargo_for_plugins};
 use crate::steps::{self, Step, last_line_with};
 use crate::{demo, plugins};
 
-/// Rounds of the kill test.
-const ROUNDS: &str = "--rounds=20";
+/// The kill test, short.
+const TORTURE: [&str; 3] = ["torture", "--rounds=20", "--clients=8"];
 
 /// Runs all steps.
 pub(crate) fn run() -> Result<ExitCode> {
@@ -34,7 +34,7 @@ pub(crate) fn run() -> Result<ExitCode> {
             .note(|text| last_line_with(text, &["demo"])),
     );
     all.push(
-        Step::new("torture", demo::lab(&["torture", ROUNDS])?)
+        Step::new("torture", demo::lab(&TORTURE)?)
             .needs(&["plugins", "host"])
             .note(|text| last_line_with(text, &["compared"])),
     );

@@ -71,9 +71,9 @@ impl Step<'_> {
                 .await?;
                 Ok(Next::after(settle.max(Settings::ms(self.settings().poll_least_ms))))
             }
-            Some(first) if now < first.plus(settle) => {
+            Some(first) if !self.left_of(settle, first).is_zero() => {
                 self.write(self.draft(order).reached()).await?;
-                Ok(Next::after(first.plus(settle).since(now)))
+                Ok(Next::after(self.left_of(settle, first)))
             }
             Some(_) => {
                 // More than one attempt may have left more than the order holds.
@@ -170,11 +170,10 @@ impl Step<'_> {
         reach: &Reach<'_>,
         ended: Timestamp,
     ) -> Result<Next, Trouble> {
-        let now = self.now();
-        let settled_at = ended.plus(reach.describe().settle);
+        let left = self.left_of(reach.describe().settle, ended);
         let seen_before = order.closing.as_ref().is_some_and(|closing| closing.not_found_at.is_some());
-        if seen_before && now < settled_at {
-            return Ok(Next::after(settled_at.since(now)));
+        if seen_before && !left.is_zero() {
+            return Ok(Next::after(left));
         }
         self.not_found(order, reach).await
     }

@@ -18,6 +18,7 @@ use crate::observe::{can_be_looked_at, is_away};
 use crate::queue::Queue;
 use crate::request::{Requester, WaitFor};
 use crate::settings::{LimitRule, OrdersConfig, Settings};
+use crate::steady::Steady;
 use crate::step::{Memory, Step, Trouble};
 use crate::store::{Claim, OrderPage, OrderQuery, OrderStore, Visible, WriteError};
 use crate::table::Why;
@@ -31,6 +32,7 @@ pub struct Orders {
     pub(crate) site: Arc<dyn Site>,
     pub(crate) store: Arc<dyn OrderStore>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) steady: Steady,
     pub(crate) config: OrdersConfig,
     pub(crate) limits: RwLock<Arc<[LimitRule]>>,
     pub(crate) tokens: Tokens,
@@ -53,6 +55,7 @@ impl Orders {
             site,
             store,
             tokens: Tokens::new(clock.clone(), &config.settings),
+            steady: Steady::new(clock.clone()),
             clock,
             limits: RwLock::new(config.limits.clone().into()),
             config,

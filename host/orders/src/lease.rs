@@ -6,15 +6,8 @@ use std::time::Duration;
 use archipel_model::Timestamp;
 use archipel_model::order::Order;
 
-use crate::settings::Settings;
-
 /// How long before its end.
 const WARNINGS: [Duration; 2] = [Duration::from_secs(24 * 3600), Duration::from_secs(3600)];
-
-/// When the order is deleted for its lease.
-pub(crate) fn end(order: &Order, settings: &Settings) -> Option<Timestamp> {
-    order.lease.map(|lease| lease.expires_at.plus(Settings::ms(settings.lease_grace_ms)))
-}
 
 /// Whether the owner is to be warned now.
 pub(crate) fn warning_is_due(order: &Order, now: Timestamp) -> bool {

@@ -12,6 +12,7 @@
 //! | `table`, `draft` | what may be written |
 //! | `scheduler`, `queue`, `due`, `pace` | when an order is worked on |
 //! | `step`, `obtain`, `adopt`, `observe`, `close` | what is done then, by state |
+//! | `steady` | how long a wait that protects has lasted for certain |
 //! | `reach`, `tokens` | calls to mappers and drivers |
 
 mod adopt;
@@ -36,6 +37,7 @@ pub mod request;
 mod resolve;
 mod scheduler;
 pub mod settings;
+mod steady;
 mod step;
 pub mod store;
 pub mod table;

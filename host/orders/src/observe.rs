@@ -117,7 +117,7 @@ impl Step<'_> {
         let now = self.now();
         let settle = reach.describe().settle;
         let draft = self.draft(order).reached();
-        let young = order.requested_at.is_some_and(|asked| now < asked.plus(settle));
+        let young = order.requested_at.is_some_and(|asked| !self.left_of(settle, asked).is_zero());
         if young {
             self.write(draft).await?;
             return Ok(self.look_again(None));
@@ -127,7 +127,7 @@ impl Step<'_> {
             return Ok(self.slowly());
         }
         match order.missing_since {
-            Some(since) if now >= since.plus(settle) => {
+            Some(since) if self.left_of(settle, since).is_zero() => {
                 let error =
                     Error::permanent("the instance is gone from the cloud; delete this order and order anew");
                 let draft = draft.go(State::FailedAfterRequest, Why::Vanished).map_err(Trouble::Defect)?;
@@ -136,7 +136,7 @@ impl Step<'_> {
             }
             Some(since) => {
                 self.write(draft).await?;
-                Ok(Next::after(since.plus(settle).since(now)))
+                Ok(Next::after(self.left_of(settle, since)))
             }
             None => {
                 self.write(draft.edit(|order| order.missing_since = Some(now))).await?;

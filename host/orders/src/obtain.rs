@@ -57,19 +57,19 @@ impl Step<'_> {
         if cloud.state == CloudState::Maintenance {
             waiting_for.push(WaitingFor::Maintenance);
         }
-        let held = order.retry_at.filter(|at| *at > self.now() && !self.memory.quota_freed);
+        let held = self.held_back(order).filter(|_| !self.memory.quota_freed);
         if held.is_some() && order.waiting_for.contains(&WaitingFor::Quota) {
             waiting_for.push(WaitingFor::Quota);
         }
         if !waiting_for.is_empty() {
             return self.keep_waiting(order, waiting_for).await;
         }
-        if let Some(at) = held {
+        if let Some(left) = held {
             if order.state == State::Waiting {
                 self.write(self.draft(order).go(State::Open, Why::WaitOver).map_err(Trouble::Defect)?)
                     .await?;
             }
-            return Ok(Next::after(at.since(self.now())));
+            return Ok(Next::after(left));
         }
         self.memory.quota_freed = false;
         match reach::driver_of(&cloud, order) {
@@ -108,8 +108,8 @@ impl Step<'_> {
         let order = self.write(draft.edit(|order| order.waiting_for = waiting_for)).await?;
         // Events end the wait; the slow look is for an event that was never seen.
         let mut next = self.slowly().or_on_config();
-        if let (true, Some(at)) = (on_quota, order.retry_at) {
-            next.after = Some(at.since(self.now()));
+        if on_quota && order.retry_at.is_some() {
+            next.after = Some(self.held_back(&order).unwrap_or_default());
             next.on_quota = true;
         }
         Ok(next)
@@ -274,8 +274,8 @@ impl Step<'_> {
 
     /// `selected`, and how the attempt ended is not known: a crash, a time-out, a lost answer.
     pub(crate) async fn resume(&mut self, order: &Order) -> Result<Next, Trouble> {
-        if let Some(at) = order.retry_at.filter(|at| *at > self.now()) {
-            return Ok(Next::after(at.since(self.now())));
+        if let Some(left) = self.held_back(order) {
+            return Ok(Next::after(left));
         }
         let reach = match self.reach(order, Operation::Create).await {
             Ok(reach) => reach,
@@ -292,17 +292,17 @@ impl Step<'_> {
         self.memory.failures = 0;
         let now = self.now();
         let ended = order.requested_at.max(self.memory.ended_at).unwrap_or(order.created_at);
-        let settled_at = ended.plus(descriptor.settle);
+        let left = self.left_of(descriptor.settle, ended);
         match found {
             Some(found) if !found.is_empty() && self.deadline_passed(order) => {
                 self.remove_found(order, &reach, &found).await
             }
             Some(found) if !found.is_empty() => self.adopt(order, &reach, found).await,
-            Some(_) if now >= settled_at && self.deadline_passed(order) => {
+            Some(_) if left.is_zero() && self.deadline_passed(order) => {
                 self.give_up(order, Why::DeadlinePassed, &step::deadline_error()).await
             }
             // Known now: that attempt did nothing. The next one is prepared like any other.
-            Some(_) if now >= settled_at => {
+            Some(_) if left.is_zero() => {
                 let again_at = ended.plus(self.retry_wait(order));
                 let draft =
                     self.draft(order).reached().go(State::Open, Why::NothingDone).map_err(Trouble::Defect)?;
@@ -317,7 +317,7 @@ impl Step<'_> {
             Some(_) => {
                 self.write(self.draft(order).reached()).await?;
                 let mut next = self.look_again(None);
-                next.after = next.after.map(|after| after.min(settled_at.since(now)));
+                next.after = next.after.map(|after| after.min(left));
                 Ok(next)
             }
             // What cannot be searched is learned by repeating the create, when the order is deleted.
@@ -340,6 +340,18 @@ impl Step<'_> {
         }
         let order = self.commit_attempt(order, None).await?;
         self.ask(&order, reach, true).await
+    }
+
+    /// Until it is tried again; `None` = now.
+    fn held_back(&self, order: &Order) -> Option<Duration> {
+        let at = order.retry_at?;
+        let now = self.now();
+        // Written before the clock was set back: the wait is what it was then, and not until the clock is there again.
+        let left = match order.updated_at > now {
+            true => self.left_of(at.since(order.updated_at), order.updated_at),
+            false => at.since(now),
+        };
+        Some(left).filter(|left| !left.is_zero())
     }
 
     fn retry_wait(&self, order: &Order) -> Duration {

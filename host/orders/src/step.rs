@@ -140,6 +140,11 @@ impl<'a> Step<'a> {
         self.orders.clock.now()
     }
 
+    /// What is still missing of a wait that protects; zero = it is over for certain.
+    pub(crate) fn left_of(&self, wait: Duration, since: Timestamp) -> Duration {
+        wait.saturating_sub(self.orders.steady.waited(since))
+    }
+
     pub(crate) fn settings(&self) -> &'a Settings {
         &self.orders.config.settings
     }
@@ -249,7 +254,14 @@ impl<'a> Step<'a> {
     }
 
     fn lease_is_over(&self, order: &Order) -> bool {
-        lease::end(order, self.settings()).is_some_and(|end| end <= self.now())
+        self.left_of_lease(order).is_some_and(|left| left.is_zero())
+    }
+
+    /// Until the order is deleted for its lease, which has a grace after its end.
+    fn left_of_lease(&self, order: &Order) -> Option<Duration> {
+        let (end, now) = (order.lease?.expires_at, self.now());
+        let grace = Settings::ms(self.settings().lease_grace_ms);
+        Some(if end > now { grace.saturating_add(end.since(now)) } else { self.left_of(grace, end) })
     }
 
     /// Not later than the order's own times.
@@ -258,9 +270,8 @@ impl<'a> Step<'a> {
         let before_ready =
             matches!(order.state, State::Open | State::Waiting | State::Selected | State::Spawning);
         let deadline = order.deadline.filter(|deadline| before_ready && *deadline > now);
-        let ends = [lease::end(order, self.settings()), lease::next_warning(order, now), deadline];
-        for end in ends.into_iter().flatten() {
-            let wait = end.since(now);
+        let ends = [lease::next_warning(order, now), deadline].map(|end| Some(end?.since(now)));
+        for wait in ends.into_iter().chain([self.left_of_lease(order)]).flatten() {
             next.after = Some(next.after.map_or(wait, |after| after.min(wait)));
         }
         next

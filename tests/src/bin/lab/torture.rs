@@ -10,7 +10,7 @@ use archipel_tests::torture::{self, Torture};
 pub(crate) struct Options {
     #[arg(long, default_value_t = 20)]
     rounds: usize,
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 16)]
     clients: usize,
     #[arg(long)]
     seed: Option<u64>,

@@ -225,17 +225,7 @@ impl Orders {
 
     /// Clouds that have orders and are no longer configured: their orders are marked, and deleted where nothing was ever asked.
     async fn find_strays(&self, to: &mpsc::Sender<CloudName>) {
-        let mut query = OrderQuery {
-            visible: Visible::Any,
-            kind: None,
-            states: Vec::new(),
-            cloud: None,
-            site: None,
-            labels: std::collections::BTreeMap::new(),
-            unreachable: None,
-            after: None,
-            limit: self.config.settings.page,
-        };
+        let mut query = OrderQuery::of(Visible::Any, self.config.settings.page);
         let mut told = HashSet::new();
         loop {
             match self.store.list(&query).await {

@@ -176,6 +176,23 @@ pub struct OrderQuery {
     pub limit: usize,
 }
 
+impl OrderQuery {
+    /// The first `limit` orders that are not closed, of any kind, cloud and site.
+    pub fn of(visible: Visible, limit: usize) -> Self {
+        Self {
+            visible,
+            kind: None,
+            states: Vec::new(),
+            cloud: None,
+            site: None,
+            labels: BTreeMap::new(),
+            unreachable: None,
+            after: None,
+            limit,
+        }
+    }
+}
+
 /// One page of orders.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OrderPage {

@@ -272,17 +272,8 @@ fn is_shared(token: &LocalToken) -> bool {
 const OWN_PAGE: usize = 500;
 
 async fn own_usage(app: &App, who: &Who, cloud: &CloudBinding) -> Answer<Usage> {
-    let mut query = OrderQuery {
-        visible: Visible::Own(who.caller.user.owner()),
-        kind: None,
-        states: Vec::new(),
-        cloud: Some(cloud.name.clone()),
-        site: None,
-        labels: Default::default(),
-        unreachable: None,
-        after: None,
-        limit: OWN_PAGE,
-    };
+    let own = Visible::Own(who.caller.user.owner());
+    let mut query = OrderQuery { cloud: Some(cloud.name.clone()), ..OrderQuery::of(own, OWN_PAGE) };
     let mut sum = Usage::default();
     loop {
         let page = app.orders.list(&query).await?;

@@ -155,16 +155,15 @@ pub(crate) async fn list(
         Some(kind) => Some(kind),
         None => query.kind()?,
     };
+    let own = Visible::Own(who.caller.user.owner());
     let mut wanted = OrderQuery {
-        visible: Visible::Own(who.caller.user.owner()),
         kind,
         states: query.states()?,
         cloud: query.cloud()?,
         site: query.site()?,
         labels: query.labels()?,
         unreachable: query.flag(Param::Unreachable)?,
-        after: None,
-        limit: query.limit(&app.limits)?,
+        ..OrderQuery::of(own, query.limit(&app.limits)?)
     };
     let filters = format!(
         "{:?} {wanted:?}",

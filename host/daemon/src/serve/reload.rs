@@ -1,6 +1,5 @@
 //! Reads the site file again, and takes it whole or not at all. What only a restart can change is named.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,6 +13,7 @@ use archipel_vault::Vault;
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
+use super::tls::Certificate;
 use crate::config::Config;
 
 /// What a reload touches.
@@ -26,6 +26,8 @@ pub(super) struct Reload {
     pub(super) runtime: Arc<Runtime>,
     pub(super) identity: Arc<Identity>,
     pub(super) orders: Arc<Orders>,
+    /// `None` = plain HTTP.
+    pub(super) certificate: Option<Arc<Certificate>>,
 }
 
 #[async_trait]
@@ -36,6 +38,7 @@ impl ReloadHook for Reload {
             .map_err(|error| Error::invalid(error.to_string()).code("bad-configuration"))?;
         let refused = |reason: String| Error::invalid(reason).code("bad-configuration");
         let vault = Vault::load(&new.secrets, &new.base).map_err(|error| refused(error.to_string()))?;
+        let certificate = new.site.tls.as_ref().map(Certificate::load).transpose().map_err(refused)?;
         let needs_restart = needs_restart(&current, &new);
         self.refuse_to_lose_orders(&current, &new).await?;
         let mut changed = changed(&current, &new);
@@ -52,6 +55,11 @@ impl ReloadHook for Reload {
             return Err(error);
         }
         self.secrets.replace(vault);
+        if let (Some(served), Some(read)) = (&self.certificate, &certificate)
+            && served.replace(read)
+        {
+            changed.push("site.tls".to_owned());
+        }
         self.orders.set_limits(new.limit.clone());
         self.identity.forget_cached();
         self.orders.wake();
@@ -81,17 +89,7 @@ impl Reload {
 
 /// Whether there is any order of a cloud that is not closed.
 fn orders_of(cloud: CloudName) -> OrderQuery {
-    OrderQuery {
-        visible: Visible::Any,
-        kind: None,
-        states: Vec::new(),
-        cloud: Some(cloud),
-        site: None,
-        labels: BTreeMap::new(),
-        unreachable: None,
-        after: None,
-        limit: 1,
-    }
+    OrderQuery { cloud: Some(cloud), ..OrderQuery::of(Visible::Any, 1) }
 }
 
 /// Sections that differ and now serve as the file says.
@@ -115,7 +113,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("site.data_dir", a.data_dir != b.data_dir),
         ("site.plugin_dir", a.plugin_dir != b.plugin_dir),
         ("site.listen", a.listen != b.listen),
-        ("site.tls", a.tls != b.tls),
+        ("site.tls", a.tls.is_some() != b.tls.is_some()),
         ("site.outgoing_ca", a.outgoing_ca != b.outgoing_ca),
         ("events", old.events != new.events),
         ("limits.plugins", old.limits.plugins != new.limits.plugins),

@@ -18,17 +18,7 @@ fn refusal(error: WriteError) -> archipel_model::Error {
 
 /// The first hundred orders that are not closed.
 pub(super) fn all(visible: Visible) -> OrderQuery {
-    OrderQuery {
-        visible,
-        kind: None,
-        states: vec![],
-        cloud: None,
-        site: None,
-        labels: Default::default(),
-        unreachable: None,
-        after: None,
-        limit: 100,
-    }
+    OrderQuery::of(visible, 100)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,7 +20,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::{cargo, plugins};
+use crate::{cargo, places, plugins};
 
 /// What a line with a figure begins with.
 const MARKER: &str = "archipel-bench:";
@@ -28,8 +28,8 @@ const MARKER: &str = "archipel-bench:";
 /// The group that xtask measures itself.
 const BUILD: &str = "build";
 
-/// The group that needs a real cloud: the peer `openstack` brings it up, and `archipel-lab` measures.
-const CLOUDS: &str = "clouds";
+/// Groups that need a peer: its `bench` brings it up, and hands over to `archipel-lab`.
+const WITH_PEER: [(&str, &str); 2] = [("orders", "postgres"), ("clouds", "openstack")];
 
 /// Our own crates as a release would have them, those too that have a level of their own in `dev`.
 const OPTIMISED: [&str; 8] = [
@@ -43,30 +43,36 @@ const OPTIMISED: [&str; 8] = [
     "dev",
 ];
 
-/// Runs the groups, or all of them, and prints a row per figure. Exit code 1 where a goal is missed.
+/// Runs the groups, or all bench targets, and prints a row per figure. A group is a bench target, what needs the peer of
+/// that name, and every target whose name begins with it and a dash. Exit code 1 where a goal is missed.
 pub(crate) fn run(groups: &[String], json: Option<&Path>) -> Result<ExitCode> {
     let benches: Vec<String> = cargo::targets()?
         .into_iter()
-        .filter(|target| {
-            target.is("bench") && target.folder.starts_with(crate::places::workspace().join("host"))
-        })
+        .filter(|target| target.is("bench") && target.folder.starts_with(places::workspace().join("host")))
         .map(|target| target.name)
         .collect();
-    let is_known = |group: &&String| [BUILD, CLOUDS].contains(&group.as_str()) || benches.contains(group);
-    if let Some(unknown) = groups.iter().find(|group| !is_known(group)) {
-        bail!("there is no group {unknown:?}; there are: {}, {BUILD}, {CLOUDS}", benches.join(", "));
+    let known: Vec<&str> = benches
+        .iter()
+        .map(|bench| bench.split('-').next().unwrap_or(bench))
+        .chain(WITH_PEER.map(|(group, _)| group))
+        .chain([BUILD])
+        .collect();
+    if let Some(unknown) = groups.iter().find(|group| !known.contains(&group.as_str())) {
+        bail!("there is no group {unknown:?}; there are: {}", known.join(", "));
     }
     plugins::build()?;
     let mut rows = Vec::new();
-    for bench in benches.iter().filter(|bench| groups.is_empty() || groups.contains(bench)) {
+    let is_wanted =
+        |bench: &str| groups.is_empty() || groups.iter().any(|group| bench.split('-').next() == Some(group));
+    for bench in benches.iter().filter(|bench| is_wanted(bench)) {
         eprintln!("== {bench}");
         measure(cargo::cargo()?.args(["bench", "--quiet", "--bench", bench]).args(OPTIMISED), &mut rows)?;
     }
-    if groups.iter().any(|group| group == CLOUDS) {
-        eprintln!("== {CLOUDS}");
+    for (group, peer) in WITH_PEER.iter().filter(|(name, _)| groups.iter().any(|group| group == name)) {
+        eprintln!("== {group}");
         cargo::run(cargo::build_host()?.arg("--quiet").args(OPTIMISED))?;
-        let mut peer = Command::new(crate::places::workspace().join("tests/peers/openstack/bench"));
-        measure(peer.env("ARCHIPEL_LAB", crate::places::binary("archipel-lab")?), &mut rows)?;
+        let mut bench = Command::new(places::workspace().join("tests/peers").join(peer).join("bench"));
+        measure(bench.env("ARCHIPEL_LAB", places::binary("archipel-lab")?), &mut rows)?;
     }
     if groups.iter().any(|group| group == BUILD) {
         for figure in build_times::measure()? {

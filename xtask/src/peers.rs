@@ -20,6 +20,7 @@ pub(crate) fn run(names: &[String]) -> Result<ExitCode> {
         if !is_name || !script.is_file() {
             let known: Vec<String> = std::fs::read_dir(&folder)?
                 .flatten()
+                .filter(|entry| entry.path().join("run").is_file())
                 .map(|entry| entry.file_name().to_string_lossy().into_owned())
                 .collect();
             bail!("there is no peer {name:?}; there are: {}", known.join(", "));

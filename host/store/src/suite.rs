@@ -4,7 +4,6 @@ mod engine;
 mod events;
 mod idempotency;
 mod kill;
-mod million;
 mod older;
 mod orders;
 mod plugins;

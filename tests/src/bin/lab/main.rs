@@ -13,6 +13,7 @@ mod clouds_bench;
 mod demo;
 mod kafka_story;
 mod openstack_story;
+mod orders_bench;
 mod say;
 mod torture;
 mod with_site;
@@ -35,6 +36,8 @@ enum Lab {
     KafkaStory(kafka_story::Options),
     /// Measure machines made by a site beside the same made by others.
     CloudsBench(clouds_bench::Options),
+    /// Measure how fast orders are made durable beside PostgreSQL, and what a store with very many of them costs.
+    OrdersBench(orders_bench::Options),
     /// Run a program with a site beside it, which it finds in ARCHIPEL_* variables.
     WithSite {
         /// The program and its arguments.
@@ -51,6 +54,7 @@ async fn main() -> ExitCode {
         Lab::OpenstackStory(options) => openstack_story::run(options).await,
         Lab::KafkaStory(options) => kafka_story::run(&options).await,
         Lab::CloudsBench(options) => clouds_bench::run(options).await,
+        Lab::OrdersBench(options) => orders_bench::run(options).await,
         Lab::WithSite { command } => with_site::run(&command).await,
     };
     match went_well {

@@ -131,6 +131,22 @@ pub(crate) enum Command {
     /// See what sends the site's events somewhere else, and send them again.
     #[command(subcommand)]
     Events(EventsCommand),
+
+    /// Write the man pages of this program into a folder.
+    #[command(after_help = "Example:\n  archipel man /usr/local/share/man/man1")]
+    Man {
+        /// The folder; it is made if it is not there.
+        folder: PathBuf,
+    },
+
+    /// Print what lets a shell complete this program's commands.
+    #[command(
+        after_help = "Example:\n  archipel completions bash > /usr/share/bash-completion/completions/archipel"
+    )]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
 }
 
 #[derive(Debug, Args)]

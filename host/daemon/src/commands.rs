@@ -3,6 +3,7 @@
 pub(crate) mod check_config;
 pub(crate) mod doctor;
 pub(crate) mod events;
+pub(crate) mod manual;
 pub(crate) mod order;
 pub(crate) mod plugin;
 pub(crate) mod store;

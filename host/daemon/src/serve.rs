@@ -16,6 +16,7 @@ mod process;
 mod reload;
 mod signals;
 mod site;
+mod systemd;
 
 use archipel_api::ReloadHook;
 
@@ -35,6 +36,11 @@ pub(crate) async fn run(args: &ServeArgs, door: &DoorArgs) -> Outcome {
         tracing::warn!(name, "a fail point is armed: this process will end there, on purpose");
     }
     if args.fail_points
+        && let Some(file) = archipel_model::fail::watch_clock()
+    {
+        tracing::warn!(file = %file.display(), "the clock is set by a file, on purpose");
+    }
+    if args.fail_points
         && let Some(folder) = archipel_runtime::watch_memories()
     {
         tracing::warn!(folder = %folder.display(), "the memories of plugins are searched after each call");
@@ -46,27 +52,41 @@ pub(crate) async fn run(args: &ServeArgs, door: &DoorArgs) -> Outcome {
         () = stopped(&mut signals) => return Ok(Answer::Yes),
     };
     tracing::info!(site = %site.id, url = %site.url, version = env!("CARGO_PKG_VERSION"), "ready");
+    systemd::ready();
+    let watchdog = systemd::watchdog();
     loop {
         match signals.next().await {
             Told::Stop => break,
-            Told::Reload => match site.reload.reload().await {
-                Ok(done) => {
-                    tracing::info!(generation = done.generation, changed = ?done.changed, needs_restart = ?done.needs_restart, "configuration taken");
-                }
-                Err(error) => {
-                    for reason in error.message.lines() {
-                        tracing::error!(reason, "configuration refused; the old one still serves");
-                    }
-                }
-            },
+            Told::Reload => {
+                systemd::reloading();
+                reload(&site).await;
+                systemd::ready();
+            }
         }
     }
+    systemd::stopping();
     tracing::info!("stopping; a second signal stops at once");
     tokio::select! {
         () = site.stop() => tracing::info!("stopped"),
         () = stopped(&mut signals) => tracing::warn!("stopped at once"),
     }
+    if let Some(watchdog) = watchdog {
+        watchdog.abort();
+    }
     Ok(Answer::Yes)
+}
+
+async fn reload(site: &RunningSite) {
+    match site.reload.reload().await {
+        Ok(done) => {
+            tracing::info!(generation = done.generation, changed = ?done.changed, needs_restart = ?done.needs_restart, "configuration taken");
+        }
+        Err(error) => {
+            for reason in error.message.lines() {
+                tracing::error!(reason, "configuration refused; the old one still serves");
+            }
+        }
+    }
 }
 
 async fn stopped(signals: &mut Signals) {

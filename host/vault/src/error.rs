@@ -5,8 +5,8 @@ use std::path::PathBuf;
 /// A failure of the vault.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
-    /// A secret's table names none or several of `file`, `env` and `value`.
-    #[error("[secrets.{name}] must have exactly one of `file`, `env` and `value`")]
+    /// A secret's table names none or several of `file`, `credential`, `env` and `value`.
+    #[error("[secrets.{name}] must have exactly one of `file`, `credential`, `env` and `value`")]
     AmbiguousSource {
         /// The secret.
         name: String,
@@ -18,6 +18,17 @@ pub enum VaultError {
         name: String,
         /// The variable.
         variable: String,
+    },
+    /// systemd gave the daemon no such credential.
+    #[error(
+        "[secrets.{name}]: there is no credential {credential:?} in $CREDENTIALS_DIRECTORY; add \
+         LoadCredential={credential}:FILE to the unit, and restart it"
+    )]
+    MissingCredential {
+        /// The secret.
+        name: String,
+        /// The credential.
+        credential: String,
     },
     /// The name cannot be used in grants.
     #[error(

@@ -17,13 +17,18 @@ pub(crate) const MAX_SECRET_FILE: u64 = 256 * 1024;
 
 /// Reads a file that must belong to its owner alone (0600, 0400 or narrower).
 pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    read_closed_to(path, 0o077)
+}
+
+/// Reads a file whose mode has none of these bits.
+pub(crate) fn read_closed_to(path: &Path, bits: u32) -> Result<Zeroizing<Vec<u8>>, VaultError> {
     let file = File::open(path).map_err(VaultError::io(path))?;
     let meta = file.metadata().map_err(VaultError::io(path))?;
     if !meta.is_file() {
         return Err(VaultError::NotAFile { path: path.to_owned() });
     }
     let mode = meta.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    if mode & bits != 0 {
         return Err(VaultError::LooseMode { path: path.to_owned(), mode });
     }
     let mut bytes = Zeroizing::new(Vec::new());

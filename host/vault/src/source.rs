@@ -1,4 +1,5 @@
-//! `[secrets.NAME]` of the site file: exactly one of `file = "..."` (0600 or 0400), `env = "..."`, `value = "..."`.
+//! `[secrets.NAME]` of the site file: exactly one of `file = "..."` (0600 or 0400), `credential = "..."`, `env = "..."`,
+//! `value = "..."`.
 //!
 //! Everything is read when the site starts or reloads, so that a missing file is found then and not at three in the
 //! morning; one final line end is removed, because editors add it.
@@ -9,9 +10,10 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use archipel_model::SecretBytes;
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use crate::VaultError;
-use crate::key_file::read_private;
+use crate::key_file::{read_closed_to, read_private};
 
 /// Where one secret comes from.
 #[derive(Clone, Default, Deserialize)]
@@ -19,6 +21,9 @@ use crate::key_file::read_private;
 pub struct SecretSource {
     /// A file, relative to the site file.
     pub file: Option<PathBuf>,
+    /// A credential that systemd gives the daemon (`LoadCredential=NAME:FILE`, systemd.exec(5)): the file of that name in
+    /// `$CREDENTIALS_DIRECTORY`.
+    pub credential: Option<String>,
     /// An environment variable of the daemon.
     pub env: Option<String>,
     /// The secret itself; for trying things out.
@@ -29,6 +34,7 @@ impl std::fmt::Debug for SecretSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SecretSource")
             .field("file", &self.file)
+            .field("credential", &self.credential)
             .field("env", &self.env)
             .field("value", &self.value.as_ref().map(|_| "…"))
             .finish()
@@ -95,24 +101,27 @@ pub fn is_reserved(name: &str) -> bool {
 }
 
 fn read(name: &str, source: &SecretSource, base: &Path) -> Result<SecretBytes, VaultError> {
-    match (&source.file, &source.env, &source.value) {
-        (Some(file), None, None) => {
-            let mut bytes = read_private(&base.join(file))?;
-            if bytes.ends_with(b"\n") {
-                bytes.pop();
-                if bytes.ends_with(b"\r") {
-                    bytes.pop();
-                }
+    match (&source.file, &source.credential, &source.env, &source.value) {
+        (Some(file), None, None, None) => Ok(without_line_end(read_private(&base.join(file))?)),
+        (None, Some(credential), None, None) => {
+            let missing =
+                || VaultError::MissingCredential { name: name.to_owned(), credential: credential.clone() };
+            let folder = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(missing)?;
+            let is_name = !credential.is_empty() && !credential.contains('/') && !credential.starts_with('.');
+            let file = Path::new(&folder).join(credential);
+            if !is_name || !file.exists() {
+                return Err(missing());
             }
-            Ok(SecretBytes::new(std::mem::take(&mut *bytes)))
+            // systemd's own are 0440, with a list that admits the service's user alone.
+            Ok(without_line_end(read_closed_to(&file, 0o037)?))
         }
-        (None, Some(variable), None) => {
+        (None, None, Some(variable), None) => {
             use std::os::unix::ffi::OsStringExt;
             std::env::var_os(variable).map(|value| SecretBytes::new(value.into_vec())).ok_or_else(|| {
                 VaultError::MissingVariable { name: name.to_owned(), variable: variable.clone() }
             })
         }
-        (None, None, Some(value)) => {
+        (None, None, None, Some(value)) => {
             tracing::warn!(
                 secret = name,
                 "a secret is written in the site file; move it to a file of mode 0600"
@@ -121,6 +130,16 @@ fn read(name: &str, source: &SecretSource, base: &Path) -> Result<SecretBytes, V
         }
         _ => Err(VaultError::AmbiguousSource { name: name.to_owned() }),
     }
+}
+
+fn without_line_end(mut bytes: Zeroizing<Vec<u8>>) -> SecretBytes {
+    if bytes.ends_with(b"\n") {
+        bytes.pop();
+        if bytes.ends_with(b"\r") {
+            bytes.pop();
+        }
+    }
+    SecretBytes::new(std::mem::take(&mut *bytes))
 }
 
 #[cfg(test)]
@@ -147,7 +166,7 @@ mod tests {
 
     #[test]
     fn two_sources_or_none_are_refused() {
-        let both = SecretSource { env: Some("A".into()), value: Some("b".into()), file: None };
+        let both = SecretSource { env: Some("A".into()), value: Some("b".into()), ..SecretSource::default() };
         for source in [both, SecretSource::default()] {
             assert!(matches!(
                 Vault::load(&sources("x", source), Path::new(".")),

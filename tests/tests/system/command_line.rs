@@ -193,3 +193,21 @@ fn wrong_usage_and_a_site_that_is_not_there_are_code_2() {
     }
     assert!(archipel(&["--version"]).unwrap().with_code(0).out.starts_with("archipel "));
 }
+
+#[test]
+fn man_pages_and_completions_name_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let man = folder.path().join("man1");
+    archipel(&["man", man.to_str().unwrap()]).unwrap().with_code(0);
+    let page = |name: &str| {
+        let page = std::fs::read_to_string(man.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        // roff's way to write a dash that is one.
+        page.replace("\\-", "-")
+    };
+    assert!(page("archipel.1").contains(".TH archipel 1"));
+    assert!(page("archipel-order-create.1").contains("--vcpu"));
+    for shell in ["bash", "zsh", "fish"] {
+        let script = archipel(&["completions", shell]).unwrap().with_code(0).out;
+        assert!(script.contains("check-config") && script.contains("doctor"), "{shell}");
+    }
+}

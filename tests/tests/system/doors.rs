@@ -70,6 +70,37 @@ async fn with_a_certificate_the_site_speaks_tls() {
     assert!(ran.unwrap().with_code(0).out.contains(id(&order)));
 }
 
+#[tokio::test]
+async fn a_renewed_certificate_is_served_without_a_restart() {
+    let mut site = Site::temporary().unwrap();
+    certificate(site.folder());
+    site.config["site"]["tls"] = json!({"cert": "cert.pem", "key": "key.pem"});
+    let daemon = site.start().await.unwrap();
+    let url = daemon.url().replace("127.0.0.1", "localhost");
+    let old = site.folder().join("old.pem");
+    let new = site.folder().join("cert.pem");
+    std::fs::copy(&new, &old).unwrap();
+    // What trusts a certificate is asked with a connection of its own: those that are open keep theirs.
+    let is_served = async |certificate: &Path| {
+        Client::at_url(&url, Some(certificate)).unwrap().get("/healthz").await.is_ok()
+    };
+    assert!(is_served(&old).await);
+
+    // A key that does not go with it changes nothing.
+    certificate(site.folder());
+    std::fs::rename(site.folder().join("key.pem"), site.folder().join("kept.pem")).unwrap();
+    std::fs::write(site.folder().join("key.pem"), "no key").unwrap();
+    let refused = daemon.admin().post("/v1/admin/config/actions/reload", &json!({})).await.unwrap();
+    assert_eq!(refused.status(), 422, "{refused:?}");
+    assert!(is_served(&old).await && !is_served(&new).await);
+
+    std::fs::rename(site.folder().join("kept.pem"), site.folder().join("key.pem")).unwrap();
+    let reload = daemon.admin().post("/v1/admin/config/actions/reload", &json!({})).await.unwrap();
+    let reload = reload.success().unwrap();
+    assert_eq!(reload["changed"], json!(["site.tls"]), "{reload}");
+    assert!(is_served(&new).await && !is_served(&old).await);
+}
+
 #[test]
 fn plain_http_for_other_machines_is_refused_unless_wanted() {
     let mut site = Site::temporary().unwrap();

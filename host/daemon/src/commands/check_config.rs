@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::cli::DoorArgs;
 use crate::config::{Config, ConfigError};
 use crate::output::{Answer, Failure, Outcome, Printer};
-use crate::serve::tls;
+use crate::serve::tls::Certificate;
 
 pub(crate) fn run(door: &DoorArgs, printer: &Printer) -> Outcome {
     let config = match Config::load(&door.config) {
@@ -24,7 +24,7 @@ pub(crate) fn run(door: &DoorArgs, printer: &Printer) -> Outcome {
     let secrets = archipel_vault::Vault::load(&config.secrets, &config.base)
         .map(drop)
         .map_err(|error| error.to_string());
-    let certificate = config.site.tls.as_ref().map_or(Ok(()), |section| tls::load(section).map(drop));
+    let certificate = config.site.tls.as_ref().map_or(Ok(()), |section| Certificate::load(section).map(drop));
     let problems: Vec<String> = [secrets, certificate].into_iter().filter_map(Result::err).collect();
     if problems.is_empty() {
         let text = format!(

@@ -22,7 +22,7 @@ use super::data_dir::DataDir;
 use super::housekeeping;
 use super::plugins::Plugins;
 use super::reload::Reload;
-use super::tls;
+use super::tls::{self, Certificate};
 use crate::config::Config;
 use crate::output::Failure;
 
@@ -47,8 +47,9 @@ impl RunningSite {
     pub(super) async fn start(config: Config) -> Result<Self, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let id = config.site.id.clone();
-        let certificate =
-            config.site.tls.as_ref().map(tls::load).transpose().map_err(Failure::environment)?;
+        let certificate = config.site.tls.as_ref().map(Certificate::load).transpose();
+        let certificate = certificate.map_err(Failure::environment)?.map(Arc::new);
+        let tls = certificate.clone().map(tls::server).transpose().map_err(Failure::environment)?;
         let vault = Arc::new(Vault::load(&config.secrets, &config.base).map_err(Failure::environment)?);
 
         let data = DataDir::open(&config.site.data_dir)?;
@@ -108,6 +109,7 @@ impl RunningSite {
             runtime: Arc::clone(&runtime),
             identity: Arc::clone(&identity),
             orders: Arc::clone(&orders),
+            certificate,
             current: Mutex::new(config.clone()),
         });
         let plugins: Arc<dyn PluginAdmin> =
@@ -126,7 +128,7 @@ impl RunningSite {
             metrics: archipel_api::Metrics::default(),
         };
 
-        let scheme = if certificate.is_some() { "https" } else { "http" };
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}", tcp.local_addr()?);
         let socket = data.listen()?;
 
@@ -135,13 +137,7 @@ impl RunningSite {
         let public = archipel_api::router(state.clone());
         let admin = archipel_api::admin_router_with(state, Arc::new(StoreBackups::new(store)));
         let tasks = vec![
-            tokio::spawn(archipel_api::serve::serve_tcp(
-                tcp,
-                public,
-                certificate,
-                limits.clone(),
-                stop.clone(),
-            )),
+            tokio::spawn(archipel_api::serve::serve_tcp(tcp, public, tls, limits.clone(), stop.clone())),
             tokio::spawn(archipel_api::serve::serve_unix(socket, admin, limits, stop.clone())),
             tokio::spawn(orders.run(stop.clone())),
             tokio::spawn(publishing.run(stop.clone())),

@@ -12,7 +12,7 @@ use rustix::fs::statvfs;
 
 use super::Finding;
 use crate::config::Config;
-use crate::serve::tls;
+use crate::serve::tls::Certificate;
 
 /// Free disk space below which a site should be looked at.
 const FREE_BYTES: u64 = 1 << 30;
@@ -24,7 +24,7 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
         Err(error) => Finding::bad("secrets", error.to_string(), "give the daemon what it names"),
     });
     if let Some(section) = &config.site.tls {
-        findings.push(match tls::load(section) {
+        findings.push(match Certificate::load(section) {
             Ok(_) => Finding::good("tls", section.cert.display().to_string()),
             Err(error) => Finding::bad("tls", error, "REST cannot be served without it"),
         });

@@ -66,7 +66,8 @@ pub async fn run(torture: &Torture, mut progress: impl FnMut(&str)) -> Result<Ve
         "faults": [
             {"operation": "request", "mode": "answer-lost", "rate": 0.15},
             {"operation": "request", "mode": "transient", "rate": 0.05},
-            {"operation": "request", "mode": "trap", "rate": 0.02},
+            // Rare, because a driver that traps often is given a rest, and everything waits for it.
+            {"operation": "request", "mode": "trap", "rate": 0.002},
             {"operation": "request", "mode": "boot-fails", "rate": 0.02},
             {"operation": "request", "mode": "quota-exceeded", "rate": 0.02},
             {"operation": "request", "mode": "permanent", "rate": 0.02},
@@ -76,7 +77,7 @@ pub async fn run(torture: &Torture, mut progress: impl FnMut(&str)) -> Result<Ve
             {"operation": "delete", "mode": "transient", "rate": 0.1},
             {"operation": "delete", "mode": "answer-lost", "rate": 0.05},
             {"operation": "delete", "mode": "conflict", "rate": 0.03},
-            {"operation": "delete", "mode": "trap", "rate": 0.02},
+            {"operation": "delete", "mode": "trap", "rate": 0.002},
         ],
     });
     let told = Arc::new(Told::default());

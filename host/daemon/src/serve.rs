@@ -18,7 +18,10 @@ mod signals;
 mod site;
 mod systemd;
 
+use std::sync::Arc;
+
 use archipel_api::ReloadHook;
+use archipel_model::{Clock, SystemClock};
 
 use crate::cli::{DoorArgs, ServeArgs};
 use crate::config::Config;
@@ -35,11 +38,7 @@ pub(crate) async fn run(args: &ServeArgs, door: &DoorArgs) -> Outcome {
     {
         tracing::warn!(name, "a fail point is armed: this process will end there, on purpose");
     }
-    if args.fail_points
-        && let Some(file) = archipel_model::fail::watch_clock()
-    {
-        tracing::warn!(file = %file.display(), "the clock is set by a file, on purpose");
-    }
+    let clock = clock(args);
     if args.fail_points
         && let Some(folder) = archipel_runtime::watch_memories()
     {
@@ -47,7 +46,7 @@ pub(crate) async fn run(args: &ServeArgs, door: &DoorArgs) -> Outcome {
     }
     let mut signals = Signals::listen()?;
     let site = tokio::select! {
-        site = RunningSite::start(config) => site?,
+        site = RunningSite::start(config, clock) => site?,
         // Whatever is half started holds nothing that anybody was told of.
         () = stopped(&mut signals) => return Ok(Answer::Yes),
     };
@@ -74,6 +73,18 @@ pub(crate) async fn run(args: &ServeArgs, door: &DoorArgs) -> Outcome {
         watchdog.abort();
     }
     Ok(Answer::Yes)
+}
+
+/// The clock that the site goes by.
+fn clock(args: &ServeArgs) -> Arc<dyn Clock> {
+    if !args.fail_points {
+        return Arc::new(SystemClock);
+    }
+    let (clock, file) = archipel_model::fail::clock();
+    if let Some(file) = file {
+        tracing::warn!(file = %file.display(), "the clock is set by a file, on purpose");
+    }
+    clock
 }
 
 async fn reload(site: &RunningSite) {

@@ -3,12 +3,14 @@
 //! Off unless `ARCHIPEL_FAIL_POINT=NAME:COUNT` is set *and* [`arm`] was called (the daemon does so under `--fail-points`
 //! alone). At the `COUNT`-th passing of the point `NAME` the process aborts, as `kill -9` would end it.
 //!
-//! And a clock that a test sets: [`watch_clock`] follows a file that says how far the machine's clock is off.
+//! And a clock that a test sets ([`clock`]).
 
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use crate::{Clock, SystemClock, Timestamp};
 
 struct Armed {
     name: String,
@@ -37,28 +39,35 @@ pub fn point(name: &str) {
     }
 }
 
-static CLOCK_OFFSET_MS: AtomicI64 = AtomicI64::new(0);
+static OFF_BY_MS: AtomicI64 = AtomicI64::new(0);
 
-/// Milliseconds that the machine's clock is off for this process; 0 unless a test says otherwise.
-pub(crate) fn clock_offset_ms() -> i64 {
-    CLOCK_OFFSET_MS.load(Ordering::Relaxed)
+/// A clock that is off by as much as the file says that [`clock`] was given.
+struct Off;
+
+impl Clock for Off {
+    fn now(&self) -> Timestamp {
+        let by = OFF_BY_MS.load(Ordering::Relaxed);
+        Timestamp::from_millis(SystemClock.now().as_millis().saturating_add(by))
+    }
 }
 
-/// Follows the file that `ARCHIPEL_CLOCK` names, should it: its number of milliseconds, which may be negative, is added
-/// to the clock as long as it stands there. Says which file, for the log.
-pub fn watch_clock() -> Option<PathBuf> {
-    let file = PathBuf::from(std::env::var_os("ARCHIPEL_CLOCK")?);
+/// The machine's clock, or, where `ARCHIPEL_CLOCK` names a file, one that is off by the milliseconds that stand there from
+/// time to time; fewer than none is behind. Also says which file, for the log.
+pub fn clock() -> (Arc<dyn Clock>, Option<PathBuf>) {
+    let Some(file) = std::env::var_os("ARCHIPEL_CLOCK").map(PathBuf::from) else {
+        return (Arc::new(SystemClock), None);
+    };
     let watched = file.clone();
     let follow = move || {
         loop {
             // A file that is being written says nothing yet.
-            if let Some(offset) =
-                std::fs::read_to_string(&watched).ok().and_then(|text| text.trim().parse().ok())
-            {
-                CLOCK_OFFSET_MS.store(offset, Ordering::Relaxed);
+            let text = std::fs::read_to_string(&watched).ok();
+            if let Some(by) = text.and_then(|text| text.trim().parse().ok()) {
+                OFF_BY_MS.store(by, Ordering::Relaxed);
             }
             std::thread::sleep(Duration::from_millis(20));
         }
     };
-    std::thread::Builder::new().name("clock".to_owned()).spawn(follow).ok().map(|_| file)
+    let is_followed = std::thread::Builder::new().name("clock".to_owned()).spawn(follow).is_ok();
+    (Arc::new(Off), Some(file).filter(|_| is_followed))
 }

@@ -44,8 +44,7 @@ pub(super) struct RunningSite {
 
 impl RunningSite {
     /// Starts everything. A plugin that cannot be loaded is no failure: the site starts without it, and shows why.
-    pub(super) async fn start(config: Config) -> Result<Self, Failure> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    pub(super) async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
         let id = config.site.id.clone();
         let certificate = config.site.tls.as_ref().map(Certificate::load).transpose();
         let certificate = certificate.map_err(Failure::environment)?.map(Arc::new);
@@ -79,7 +78,8 @@ impl RunningSite {
             vault: Arc::clone(&vault),
             egress: Arc::clone(&egress),
             crypto: Arc::new(HostCrypto::new(Arc::clone(&keys))),
-            clock: Arc::clone(&clock),
+            // Plugins, and the clouds that they emulate, go by the machine's.
+            clock: Arc::new(SystemClock),
             site: id.clone(),
         };
         let runtime = start_plugins(&config, &data, &keys, services).await?;

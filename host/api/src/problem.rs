@@ -177,7 +177,7 @@ pub(crate) fn row_of(kind: ErrorKind, code: Option<&str>) -> Row {
         ErrorKind::Transient => match code {
             "aaa-unavailable" => table::AAA_UNAVAILABLE,
             "store-unavailable" => table::STORE_UNAVAILABLE,
-            "too-many-requests" | "rate-limited" => table::TOO_MANY_REQUESTS,
+            "too-many-requests" | "rate-limited" | "cloud-backlog" => table::TOO_MANY_REQUESTS,
             _ => table::UNAVAILABLE,
         },
         ErrorKind::Permanent => table::CLOUD_REFUSED,
@@ -226,6 +226,7 @@ mod tests {
         assert_eq!(status(Error::unsupported("x")), 422);
         assert_eq!(status(Error::transient("x")), 503);
         assert_eq!(status(Error::transient("x").code("too-many-requests")), 429);
+        assert_eq!(status(Error::transient("x").code("cloud-backlog")), 429);
         assert_eq!(status(Error::permanent("x")), 422);
         assert_eq!(status(Error::internal("x")), 500);
     }

@@ -399,11 +399,31 @@ impl Order {
     pub fn tag(&self) -> String {
         format!("archipel:{}:{}", self.site, self.id)
     }
+
+    /// The order that a tag names, where it is one of this site's.
+    pub fn of_tag(tag: &str, site: &SiteId) -> Option<OrderId> {
+        tag.strip_prefix("archipel:")?.strip_prefix(site.as_str())?.strip_prefix(':')?.parse().ok()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tag_names_an_order_of_its_own_site_alone() {
+        let (id, here): (OrderId, SiteId) = (OrderId::generate(), "a.example.org".parse().unwrap());
+        assert_eq!(Order::of_tag(&format!("archipel:a.example.org:{id}"), &here), Some(id));
+        for other in [
+            format!("archipel:b.example.org:{id}"),
+            format!("archipel:a.example.org.uk:{id}"),
+            format!("archipel:a.example.org:{id}0"),
+            format!("a.example.org:{id}"),
+            "archipel:a.example.org:".to_owned(),
+        ] {
+            assert_eq!(Order::of_tag(&other, &here), None, "{other}");
+        }
+    }
 
     #[test]
     fn every_state_reads_back_its_own_word() {

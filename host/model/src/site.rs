@@ -50,6 +50,38 @@ pub enum CloudState {
     Maintenance,
 }
 
+/// What a sweep does about instances that carry this site's tag and that no order has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownInstances {
+    /// Lists them for the administrator.
+    #[default]
+    Report,
+    /// Deletes them too, unless the store was restored and nobody has confirmed it.
+    Delete,
+}
+
+/// `sweep` of a `[[cloud]]`: how its tagged instances are compared with orders.
+///
+/// ```
+/// let policy: archipel_model::site::SweepPolicy = serde_json::from_str(r#"{"unknown": "delete"}"#).unwrap();
+/// assert_eq!(policy.every_s, 21_600);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SweepPolicy {
+    /// Seconds between two sweeps (21,600: six hours); 0 = only when an administrator asks.
+    pub every_s: u64,
+    /// `report` or `delete`.
+    pub unknown: UnknownInstances,
+}
+
+impl Default for SweepPolicy {
+    fn default() -> Self {
+        Self { every_s: 21_600, unknown: UnknownInstances::Report }
+    }
+}
+
 /// One cloud with the plugins that drive it.
 pub struct CloudBinding {
     /// Its name.
@@ -62,6 +94,8 @@ pub struct CloudBinding {
     pub concurrency: usize,
     /// Whether it takes work.
     pub state: CloudState,
+    /// How its instances are compared with orders.
+    pub sweep: SweepPolicy,
     /// Maps users to accounts.
     pub mapper: Arc<dyn Mapper>,
     /// The mapper plugin's name.

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use archipel_model::order::{Lease, Order, State};
 use archipel_model::site::CloudState;
 use archipel_model::spec::{CreateOrder, LeaseRequest};
-use archipel_model::{Error, OrderId, Timestamp};
+use archipel_model::{CloudName, Error, OrderId, Timestamp};
 use futures::StreamExt as _;
 
 use crate::draft::Draft;
@@ -20,7 +20,8 @@ impl Orders {
     ///
     /// # Errors
     /// `invalid` (codes `unknown-cloud`, `unknown-site`, `deadline-passed`, `lease-too-long`, `idempotency-key-reused`; the
-    /// detail `field` names what is wrong), `unsupported`, `conflict` (codes `limit-exceeded`, `cloud-draining`), `transient`.
+    /// detail `field` names what is wrong), `unsupported`, `conflict` (codes `limit-exceeded`, `cloud-draining`), `transient`
+    /// (code `cloud-backlog`: too many orders wait for this cloud already).
     pub async fn create(
         &self,
         who: &Requester,
@@ -163,6 +164,22 @@ impl Orders {
         }
     }
 
+    /// Back-pressure: a cloud that falls behind is not given ever more. As far as this daemon knows, which works on the queue.
+    fn check_backlog(&self, cloud: &CloudName) -> Result<(), Error> {
+        let settings = &self.config.settings;
+        let unasked = self.queue(cloud).map_or(0, |queue| queue.due().unasked());
+        if unasked < settings.backlog_most {
+            return Ok(());
+        }
+        Err(Error::transient(format!(
+            "{unasked} orders wait for cloud {cloud} already, and it takes no more until it has caught up; come back later, or \
+             choose another cloud"
+        ))
+        .code("cloud-backlog")
+        .retry_after(Settings::ms(settings.backlog_retry_ms))
+        .detail("cloud", cloud.as_str()))
+    }
+
     /// Everything that is checked before the commit, and the record that it makes.
     async fn admit(&self, who: &Requester, request: CreateOrder, id: OrderId) -> Result<Acceptance, Error> {
         let settings = &self.config.settings;
@@ -197,6 +214,7 @@ impl Orders {
             ))
             .code("cloud-draining"));
         }
+        self.check_backlog(&cloud.name)?;
         let depends_on =
             resolve::dependencies(&request.spec, &cloud.name, &who.visible, self.store.as_ref()).await?;
         let order = Order {

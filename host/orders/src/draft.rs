@@ -155,8 +155,9 @@ impl Draft {
         self
     }
 
-    /// Given up, although the cloud may still hold something of it.
+    /// Given up, although the cloud may still hold something of it: the closed order keeps `outcome_unknown`.
     pub(crate) fn forgotten(mut self, reason: &str) -> Self {
+        self.order.outcome_unknown = self.order.requested_at.is_some();
         self.happened.push(Happened::Forgotten(reason.to_owned()));
         self
     }

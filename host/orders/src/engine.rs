@@ -8,10 +8,12 @@ use std::time::Duration;
 use archipel_model::order::{Kind, Order, State};
 use archipel_model::plugin::{Context, Operation};
 use archipel_model::site::{CloudBinding, Site};
-use archipel_model::{Clock, CloudName, Error, ErrorKind, LocalToken, OrderId};
+use archipel_model::{Clock, CloudName, Error, ErrorKind, LocalToken, OrderId, Timestamp};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use uuid::Uuid;
 
+use crate::breaker::Breakers;
 use crate::draft::{Draft, Prepared};
 use crate::figures::Tally;
 use crate::observe::{can_be_looked_at, is_away};
@@ -21,6 +23,7 @@ use crate::settings::{LimitRule, OrdersConfig, Settings};
 use crate::steady::Steady;
 use crate::step::{Memory, Step, Trouble};
 use crate::store::{Claim, OrderPage, OrderQuery, OrderStore, Visible, WriteError};
+use crate::sweep::Sweeps;
 use crate::table::Why;
 use crate::tokens::{Tokens, within};
 
@@ -36,8 +39,12 @@ pub struct Orders {
     pub(crate) config: OrdersConfig,
     pub(crate) limits: RwLock<Arc<[LimitRule]>>,
     pub(crate) tokens: Tokens,
+    pub(crate) breakers: Breakers,
+    pub(crate) sweeps: Sweeps,
     pub(crate) tally: Tally,
     pub(crate) woken: Notify,
+    /// What was accepted before was accepted by an earlier life of the store, which may have gone on after its copy was made.
+    pub(crate) store_began: Timestamp,
     /// The newest event that was followed.
     pub(crate) followed: AtomicU64,
     queues: Mutex<BTreeMap<CloudName, Arc<Queue>>>,
@@ -53,9 +60,12 @@ impl Orders {
     ) -> Arc<Self> {
         Arc::new(Self {
             site,
+            store_began: began(store.incarnation()),
             store,
             tokens: Tokens::new(clock.clone(), &config.settings),
             steady: Steady::new(clock.clone()),
+            breakers: Breakers::default(),
+            sweeps: Sweeps::default(),
             clock,
             limits: RwLock::new(config.limits.clone().into()),
             config,
@@ -162,6 +172,14 @@ impl Orders {
         }
     }
 
+    /// Whether a cloud may be asked now, or is silent and only probed.
+    ///
+    /// # Errors
+    /// `transient` with the code `cloud-silent` and when to come back.
+    pub fn check_cloud(&self, cloud: &CloudName) -> Result<(), Error> {
+        self.breakers.check(cloud)
+    }
+
     /// The caller's local token for a cloud, for reads that belong to no order (specs, images, networks, quota).
     ///
     /// # Errors
@@ -247,6 +265,13 @@ impl Orders {
         }
         Err(Trouble::Stale)
     }
+}
+
+/// When an incarnation began: its UUIDv7 says so.
+fn began(incarnation: Uuid) -> Timestamp {
+    let (seconds, nanos) = incarnation.get_timestamp().map_or((0, 0), |at| at.to_unix());
+    let ms = seconds.saturating_mul(1000).saturating_add(u64::from(nanos / 1_000_000));
+    Timestamp::from_millis(i64::try_from(ms).unwrap_or(0))
 }
 
 /// The same for unknown, not yours, and another kind.

@@ -13,10 +13,13 @@
 //! | `scheduler`, `queue`, `due`, `pace` | when an order is worked on |
 //! | `step`, `obtain`, `adopt`, `observe`, `close` | what is done then, by state |
 //! | `steady` | how long a wait that protects has lasted for certain |
-//! | `reach`, `tokens` | calls to mappers and drivers |
+//! | `poll` | many looks by one list |
+//! | `sweep` | what the clouds hold that no order has |
+//! | `reach`, `tokens`, `breaker` | calls to mappers and drivers |
 
 mod adopt;
 pub mod amounts;
+mod breaker;
 mod close;
 mod create;
 mod delete;
@@ -31,6 +34,7 @@ mod observe;
 mod obtain;
 mod pace;
 mod patch;
+mod poll;
 mod queue;
 mod reach;
 pub mod request;
@@ -40,11 +44,12 @@ pub mod settings;
 mod steady;
 mod step;
 pub mod store;
+pub mod sweep;
 pub mod table;
 mod tokens;
 mod validate;
 
 pub use engine::Orders;
-pub use figures::{OrderFigures, QueueFigures};
+pub use figures::{BreakerState, OrderFigures, PollFigures, QueueFigures, SweepFigures};
 pub use request::{Created, Deletion, IdempotencyRequest, OrderPatch, Requester, WaitFor};
 pub use settings::{LimitGroup, LimitRule, LimitUser, OrdersConfig, Settings};

@@ -7,6 +7,7 @@ use archipel_model::order::{Instance, Order, State, Status};
 use archipel_model::plugin::{InstanceView, Observed, Operation};
 use archipel_model::{Error, ErrorKind, Timestamp};
 
+use crate::poll::Inventory;
 use crate::reach::{Failure, Reach};
 use crate::settings::Settings;
 use crate::step::{self, Next, Step, Trouble};
@@ -16,7 +17,10 @@ impl Step<'_> {
     /// Every state between `spawning` and `closing`.
     pub(crate) async fn observe(&mut self, order: &Order) -> Result<Next, Trouble> {
         match self.look(order).await? {
-            Ok(next) => Ok(next),
+            Ok(next) => {
+                self.memory.inventory = Inventory::of(order);
+                Ok(next)
+            }
             Err(failure) => {
                 if order.state == State::Spawning && self.deadline_passed(order) {
                     let draft = self
@@ -47,6 +51,7 @@ impl Step<'_> {
             Err(failure) => return Ok(Err(failure)),
         };
         self.memory.failures = 0;
+        self.orders.tally.polls(&order.cloud, |polls| polls.looks += 1);
         match observed {
             Observed::Present(view) => {
                 // A cloud that is slower than `settle` works an earlier attempt off after it was searched for in vain.
@@ -101,16 +106,21 @@ impl Step<'_> {
             _ => draft,
         };
         let written = self.write(draft).await?;
-        let changes = matches!(view.status, Status::Creating | Status::Busy | Status::Unknown)
-            || !written.state.is_settled();
         if written.version != order.version {
             self.memory.quiet = 0;
         }
-        Ok(if changes && written.state != State::FailedAfterRequest {
+        Ok(self.paced(written.state, view))
+    }
+
+    /// When to look again at an instance that was seen so.
+    pub(crate) fn paced(&mut self, state: State, view: &InstanceView) -> Next {
+        let changes =
+            matches!(view.status, Status::Creating | Status::Busy | Status::Unknown) || !state.is_settled();
+        if changes && state != State::FailedAfterRequest {
             self.look_again(view.poll_after)
         } else {
             self.look_steadily()
-        })
+        }
     }
 
     async fn missing(&mut self, order: &Order, reach: &Reach<'_>) -> Result<Next, Trouble> {
@@ -147,7 +157,7 @@ impl Step<'_> {
 }
 
 /// The transitions that a look calls for, in order.
-fn moves(state: State, status: Status) -> &'static [(State, Why)] {
+pub(crate) fn moves(state: State, status: Status) -> &'static [(State, Why)] {
     use State::{
         FailedAfterRequest, Fulfilled, Hibernated, Hibernating, Paused, Pausing, Resuming, Spawning, Stopped,
         Stopping,

@@ -2,7 +2,8 @@
 //!
 //! `selected` is committed with account, time and attempt **before** the cloud is asked, with the outcome marked unknown. From
 //! then on only the cloud's own word changes that mark: an instance, a refusal that surely did nothing, or a search that
-//! finds nothing after `settle`. Every attempt but the first starts with a search; where creates are idempotent, and only there, one
+//! finds nothing after `settle`. Every attempt but the first starts with a search, the first too where the order is older than
+//! the store's incarnation (a restored copy does not know what came after it); where creates are idempotent, and only there, one
 //! whose outcome is unknown may be repeated before it settled.
 
 use std::time::Duration;
@@ -135,7 +136,12 @@ impl Step<'_> {
         let order = self.commit_attempt(order, Some(account)).await?;
         self.memory.failures = 0;
         let behaviour = reach.describe().create;
-        if order.attempts > 1 && behaviour != CreateBehaviour::Neither {
+        // A store that was restored does not know what was done about its orders after it was copied.
+        let is_from_before = order.attempts == 1 && order.created_at < self.orders.store_began;
+        if is_from_before && behaviour == CreateBehaviour::Neither {
+            return self.stop_and_say(&order).await;
+        }
+        if (order.attempts > 1 || is_from_before) && behaviour != CreateBehaviour::Neither {
             match reach.find().await {
                 Ok(found) if found.is_empty() => {}
                 Ok(found) => return self.adopt(&order, &reach, found).await,
@@ -169,6 +175,7 @@ impl Step<'_> {
         });
         let order = self.write(draft).await?;
         self.memory.ended_at = None;
+        self.memory.unasked = false;
         fail::point("after-selected");
         Ok(order)
     }

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::due::Due;
+use crate::due::{Due, ListRules, Work};
 use crate::engine::Orders;
 use crate::pace;
 use crate::settings::Settings;
@@ -33,10 +33,10 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) fn new(cloud: CloudName) -> Self {
+    pub(crate) fn new(cloud: CloudName, rules: ListRules) -> Self {
         Self {
             cloud,
-            due: Mutex::default(),
+            due: Mutex::new(Due::new(rules)),
             changed: Notify::new(),
             claimed: AtomicBool::new(false),
             lost: AtomicBool::new(false),
@@ -77,6 +77,11 @@ impl Queue {
         self.changed.notify_one();
     }
 
+    /// Something of it is due now.
+    pub(crate) fn stir(&self) {
+        self.changed.notify_one();
+    }
+
     /// A queue that is not claimed holds nothing, so nothing is put into it.
     fn tell(&self, what: impl FnOnce(&mut Due, Instant)) {
         if self.is_claimed() {
@@ -109,7 +114,7 @@ impl Orders {
     /// Works under a claim until it is lost or `stop`.
     async fn work(self: &Arc<Self>, queue: &Arc<Queue>, mut claim: Claim, stop: &CancellationToken) {
         let ttl = self.config.settings.claim_ttl_ms;
-        *queue.due() = Due::default();
+        queue.due().clear();
         queue.lost.store(false, Ordering::Release);
         queue.claimed.store(true, Ordering::Release);
         tracing::info!(cloud = %queue.cloud, epoch = claim.epoch.0, "working on this queue");
@@ -145,7 +150,7 @@ impl Orders {
             tracing::warn!(cloud = %queue.cloud, left = tasks.len(), "calls did not end in time; they are found again at the next start");
             tasks.shutdown().await;
         }
-        *queue.due() = Due::default();
+        queue.due().clear();
         if stop.is_cancelled() {
             // Handed back, so that the next daemon need not wait for it to run out.
             let _ = self.store.claim(&queue.cloud, &self.config.daemon, self.clock.now(), 0).await;
@@ -167,15 +172,21 @@ impl Orders {
                 }
                 due.take(Instant::now())
             };
-            let Some((id, memory)) = taken else { return true };
-            let step = self.clone().step(queue.clone(), claim.clone(), id, memory);
-            tasks.spawn(step);
+            match taken {
+                None => return true,
+                Some(Work::Step(id, memory)) => {
+                    tasks.spawn(self.clone().step(queue.clone(), claim.clone(), id, memory));
+                }
+                Some(Work::List(inventory, until)) => {
+                    tasks.spawn(self.clone().poll(queue.clone(), inventory, until));
+                }
+            }
         }
     }
 
     /// One step of one order, whatever happens in it.
     async fn step(self: Arc<Self>, queue: Arc<Queue>, claim: Claim, id: OrderId, memory: Memory) {
-        let mut after = memory;
+        let mut after = memory.clone();
         let generation = self.site.current();
         let step = async {
             let mut step = Step { orders: &self, claim: Some(claim), generation, memory: &mut after };
@@ -207,8 +218,12 @@ impl Orders {
                 Next::held(pace::about(Settings::ms(self.config.settings.poll_steady_ms)))
             }
         };
-        queue.due().finish(id, after, next, Instant::now());
-        queue.changed.notify_one();
+        {
+            let mut due = queue.due();
+            due.finish(id, after, next, Instant::now());
+            due.free_slot();
+        }
+        queue.stir();
     }
 
     /// Loads what is not closed, spread out so that a start is no stampede.
@@ -225,7 +240,8 @@ impl Orders {
                             State::Open | State::Selected | State::Spawning | State::Closing => 500,
                             _ => settings.spread_ms,
                         };
-                        due.insert(order.id, order.owner(), now + pace::spread(Settings::ms(within)));
+                        let at = now + pace::spread(Settings::ms(within));
+                        due.insert(order.id, order.owner(), at, Memory::of(&order));
                     }
                     drop(due);
                     queue.changed.notify_one();

@@ -1,4 +1,5 @@
-//! Calls to a cloud on behalf of one order: its recorded account's token, then its kind's driver.
+//! Calls to a cloud: the account's token, then the kind's driver, on behalf of one order ([`Reach`]) or of all that the
+//! account holds ([`Access`]). Every call goes through the cloud's circuit breaker.
 //!
 //! `unauthenticated` from a driver drops the token and the call is made once more with a new one; a create only where the
 //! driver is sure that nothing was done.
@@ -6,13 +7,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use archipel_model::order::{Order, Scope};
+use archipel_model::order::{Kind, Order, Scope};
 use archipel_model::plugin::{
     Context, CreateContext, Created, Dependency, DriverDescriptor, InstanceDriver, Observed, Operation,
-    OrderRef, Tagged,
+    OrderRef, Tagged, TaggedPage,
 };
 use archipel_model::site::{CloudBinding, Generation};
-use archipel_model::{Applied, Error, ErrorKind, LocalToken};
+use archipel_model::{Applied, CloudName, Error, ErrorKind, LocalToken};
 
 use crate::draft::ACCOUNT_LOST;
 use crate::engine::Orders;
@@ -58,15 +59,29 @@ impl Failure {
     }
 }
 
-/// One order's way to its cloud.
-pub(crate) struct Reach<'a> {
+/// The way to what one account of a cloud holds of one kind.
+#[derive(Clone)]
+pub(crate) struct Access<'a> {
     orders: &'a Orders,
     cloud: Arc<CloudBinding>,
     driver: Arc<dyn InstanceDriver>,
-    order: OrderRef,
     account: String,
     context: Context,
     limit: Duration,
+}
+
+/// One order's way to its cloud.
+pub(crate) struct Reach<'a> {
+    access: Access<'a>,
+    order: OrderRef,
+}
+
+impl<'a> std::ops::Deref for Reach<'a> {
+    type Target = Access<'a>;
+
+    fn deref(&self) -> &Access<'a> {
+        &self.access
+    }
 }
 
 macro_rules! call {
@@ -74,8 +89,11 @@ macro_rules! call {
         let mut first = true;
         loop {
             let $token = $self.token().await?;
+            let breakers = &$self.orders.breakers;
+            let passage =
+                breakers.enter(&$self.cloud.name, &$self.orders.config.settings).map_err(Failure::Cloud)?;
             let answer = within($self.limit, $call).await;
-            $self.orders.tally.call(&$self.cloud.name, answer.is_ok());
+            passage.ended(answer.as_ref().err());
             match answer {
                 Ok(answer) => break Ok(answer),
                 Err(error) => {
@@ -120,8 +138,6 @@ impl<'a> Reach<'a> {
         let driver = driver_of(&cloud, order).map_err(Failure::Cloud)?;
         let dependencies = dependencies(orders, order).await.map_err(Failure::Cloud)?;
         Ok(Self {
-            orders,
-            driver,
             order: OrderRef {
                 id: order.id,
                 tag: order.tag(),
@@ -129,21 +145,15 @@ impl<'a> Reach<'a> {
                 spec: spec_with_name(order),
                 dependencies,
             },
-            account: account.to_owned(),
-            context: context(orders, order, operation),
-            limit: Duration::from_millis(orders.config.settings.call_timeout_ms),
-            cloud,
+            access: Access {
+                orders,
+                driver,
+                account: account.to_owned(),
+                context: context(orders, order, operation),
+                limit: Duration::from_millis(orders.config.settings.call_timeout_ms),
+                cloud,
+            },
         })
-    }
-
-    pub(crate) fn describe(&self) -> DriverDescriptor {
-        self.driver.descriptor()
-    }
-
-    /// Asks for the token, so that a later call finds it in the cache.
-    pub(crate) async fn token(&self) -> Result<LocalToken, Failure> {
-        let token = self.orders.tokens.get(&self.cloud, &self.account, &self.context, None).await;
-        token.map_err(Failure::Account)
     }
 
     pub(crate) async fn request(&self, attempt: u32) -> Result<Created, Failure> {
@@ -184,17 +194,85 @@ impl<'a> Reach<'a> {
     }
 }
 
+impl<'a> Access<'a> {
+    /// The way to this account, in this generation of the site.
+    ///
+    /// # Errors
+    /// As [`Reach::new`].
+    pub(crate) fn new(
+        orders: &'a Orders,
+        generation: &Generation,
+        cloud: &CloudName,
+        kind: Kind,
+        account: &str,
+        operation: Operation,
+    ) -> Result<Self, Failure> {
+        let cloud = cloud_named(generation, cloud).map_err(Failure::Cloud)?;
+        let driver = driver_for(&cloud, kind).map_err(Failure::Cloud)?;
+        Ok(Self {
+            orders,
+            driver,
+            account: account.to_owned(),
+            context: Context {
+                request_id: format!("{}-{}", cloud.name, kind.collection()),
+                now: orders.clock.now(),
+                operation,
+                this_site: orders.config.site.clone(),
+                requesting_site: None,
+                client_address: None,
+                group: None,
+            },
+            limit: Duration::from_millis(orders.config.settings.call_timeout_ms),
+            cloud,
+        })
+    }
+
+    pub(crate) fn describe(&self) -> DriverDescriptor {
+        self.driver.descriptor()
+    }
+
+    /// Its cloud.
+    pub(crate) fn cloud(&self) -> &CloudName {
+        &self.cloud.name
+    }
+
+    /// The same way for one order, which need not be in the store.
+    pub(crate) fn about(&self, order: OrderRef) -> Reach<'a> {
+        Reach { access: self.clone(), order }
+    }
+
+    /// Asks for the token, so that a later call finds it in the cache. Not where the cloud would not be asked then.
+    pub(crate) async fn token(&self) -> Result<LocalToken, Failure> {
+        self.orders.breakers.check(&self.cloud.name).map_err(Failure::Cloud)?;
+        let token = self.orders.tokens.get(&self.cloud, &self.account, &self.context, None).await;
+        token.map_err(Failure::Account)
+    }
+
+    /// One page of what the account holds.
+    pub(crate) async fn list(&self, cursor: Option<&str>) -> Result<TaggedPage, Failure> {
+        call!(self, token => self.driver.list_instances(&token, cursor), again if |_| true)
+    }
+}
+
 /// The order's cloud.
 pub(crate) fn cloud_of(generation: &Generation, order: &Order) -> Result<Arc<CloudBinding>, Error> {
-    generation.clouds.get(&order.cloud).cloned().ok_or_else(|| {
-        Error::transient(format!("cloud {} is not configured at this site; put it back", order.cloud))
+    cloud_named(generation, &order.cloud)
+}
+
+fn cloud_named(generation: &Generation, name: &CloudName) -> Result<Arc<CloudBinding>, Error> {
+    generation.clouds.get(name).cloned().ok_or_else(|| {
+        Error::transient(format!("cloud {name} is not configured at this site; put it back"))
             .code("cloud-not-configured")
     })
 }
 
 /// The order's driver: `transient` where the plugin is away, `unsupported` where it serves without this kind.
 pub(crate) fn driver_of(cloud: &CloudBinding, order: &Order) -> Result<Arc<dyn InstanceDriver>, Error> {
-    cloud.driver(order.kind).cloned().map_err(|unsupported| match &cloud.away {
+    driver_for(cloud, order.kind)
+}
+
+fn driver_for(cloud: &CloudBinding, kind: Kind) -> Result<Arc<dyn InstanceDriver>, Error> {
+    cloud.driver(kind).cloned().map_err(|unsupported| match &cloud.away {
         Some(why) => {
             Error::transient(format!("the driver of cloud {} is away: {why}", cloud.name)).code("plugin-away")
         }

@@ -1,6 +1,7 @@
-//! The scheduler: one task per cloud, one that follows the store's events and wakes what they concern, one that forgets.
+//! The scheduler: one task per cloud, one that follows the store's events and wakes what they concern, one that forgets, one
+//! that sweeps.
 //!
-//! Nothing sweeps. An order comes into its queue by its event (or by loading, after a start); it is woken by its own time, by an
+//! Nothing goes over all orders to find what is due. An order comes into its queue by its event (or by loading, after a start); it is woken by its own time, by an
 //! event of its own, by an event of what it rests on, or by a change of the configuration. Events come from the store, so it
 //! makes no difference which daemon wrote them.
 
@@ -19,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::due::ListRules;
 use crate::engine::Orders;
 use crate::figures::OrderFigures;
 use crate::pace;
@@ -32,7 +34,7 @@ impl Orders {
         self.followed.store(*self.store.watch_events().borrow(), Ordering::Release);
         let (strays, mut found_strays) = mpsc::channel(16);
         let mut tasks: JoinSet<Option<CloudName>> = JoinSet::new();
-        for helper in [Helper::Follow, Helper::Forget, Helper::FindStrays(strays)] {
+        for helper in [Helper::Follow, Helper::Forget, Helper::Sweep, Helper::FindStrays(strays)] {
             let (orders, stop) = (self.clone(), stop.clone());
             tasks.spawn(async move {
                 stop.run_until_cancelled(orders.help(helper)).await;
@@ -87,13 +89,17 @@ impl Orders {
         let now = Instant::now();
         for (cloud, queue) in self.queues().iter() {
             let due = queue.due();
-            let entry = figures.queues.entry(cloud.clone()).or_default();
+            let entry = figures.of(cloud);
             entry.claimed = queue.is_claimed();
             entry.orders = due.len();
             entry.ready = due.ready(now);
             entry.in_flight = due.running();
+            entry.unasked = due.unasked();
             let lag = due.next_at().map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
             entry.lag_ms = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
+        }
+        for cloud in self.breakers.clouds() {
+            self.breakers.tell(&cloud, figures.of(&cloud));
         }
         figures
     }
@@ -105,6 +111,7 @@ impl Orders {
                 match &helper {
                     Helper::Follow => self.follow().await,
                     Helper::Forget => self.keep_forgetting().await,
+                    Helper::Sweep => self.keep_sweeping().await,
                     Helper::FindStrays(to) => self.find_strays(to).await,
                 }
             };
@@ -122,7 +129,8 @@ impl Orders {
         if queues.contains_key(cloud) {
             return None;
         }
-        let queue = Arc::new(Queue::new(cloud.clone()));
+        let rules = ListRules::of(&self.config.settings);
+        let queue = Arc::new(Queue::new(cloud.clone(), rules));
         queues.insert(cloud.clone(), queue.clone());
         Some(queue)
     }
@@ -279,5 +287,6 @@ impl Orders {
 enum Helper {
     Follow,
     Forget,
+    Sweep,
     FindStrays(mpsc::Sender<CloudName>),
 }

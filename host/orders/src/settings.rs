@@ -99,6 +99,11 @@ settings! {
     poll_steady_ms: u64 = 30_000,
     /// No look sooner than this after the last, whatever a driver hints: bounds the calls of one order.
     poll_least_ms: u64 = 100,
+    /// So many looks at instances of one account and kind that are due about the same time, and two for each page of their
+    /// list, are one list where the driver has it; 0 = always one by one.
+    list_from: usize = 8,
+    /// What is due within so long counts as due about the same time.
+    list_window_ms: u64 = 4_000,
     /// First back-off after a create that failed transiently.
     retry_first_ms: u64 = 1_000,
     /// Longest back-off of a create.
@@ -111,6 +116,19 @@ settings! {
     delete_again_ms: u64 = 60_000,
     /// One call to a mapper or driver may take so long; the runtime's own deadline is shorter. Protects the queue's slots.
     call_timeout_ms: u64 = 300_000,
+    /// Calls in a row that a cloud does not answer, after which it is only probed: its slots and its users' patience are spared.
+    breaker_from: u64 = 5,
+    /// It is probed first after so long, ...
+    breaker_first_ms: u64 = 1_000,
+    /// ... then after twice as long each time, up to this.
+    breaker_most_ms: u64 = 30_000,
+    /// Orders of one cloud that it was never asked for; more are refused (429): a queue that only grows helps nobody, and
+    /// each order in it is memory.
+    backlog_most: usize = 10_000,
+    /// Refused for a backlog, a client is told to come back after so long.
+    backlog_retry_ms: u64 = 10_000,
+    /// Instances that one sweep of a cloud lists in its report and, where the cloud is set so, deletes; more are only counted.
+    sweep_most: usize = 1_000,
     /// A claim on a queue holds so long, renewed at a third of it. A daemon that died frees its queues after it.
     claim_ttl_ms: u64 = 10_000,
     /// An order is deleted so long after its lease ended.

@@ -15,6 +15,7 @@ use crate::draft::Draft;
 use crate::engine::Orders;
 use crate::lease;
 use crate::pace;
+use crate::poll::Inventory;
 use crate::reach::{Failure, Reach};
 use crate::settings::Settings;
 use crate::store::Claim;
@@ -47,7 +48,7 @@ impl Trouble {
 }
 
 /// What is remembered of an order between steps. It may be lost at any time: it only sets the pace.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
     /// Calls in a row that failed.
     pub(crate) failures: u32,
@@ -61,6 +62,21 @@ pub(crate) struct Memory {
     pub(crate) quota_freed: bool,
     /// The newest version that was read or written.
     pub(crate) version: u64,
+    /// The next step is a look that a list may take the place of: this one.
+    pub(crate) inventory: Option<Arc<Inventory>>,
+    /// The cloud was never asked for it, and it is to be.
+    pub(crate) unasked: bool,
+}
+
+impl Memory {
+    /// Of an order that is loaded.
+    pub(crate) fn of(order: &Order) -> Self {
+        Self { inventory: Inventory::of(order), unasked: is_unasked(order), ..Self::default() }
+    }
+}
+
+fn is_unasked(order: &Order) -> bool {
+    order.requested_at.is_none() && matches!(order.state, State::Open | State::Waiting)
 }
 
 /// When to come back to an order.
@@ -116,6 +132,8 @@ impl<'a> Step<'a> {
             return Ok(Next::FORGET);
         };
         self.memory.version = order.version;
+        self.memory.inventory = None;
+        self.memory.unasked = is_unasked(&order);
         let next = match order.state {
             State::Closed => return Ok(Next::FORGET),
             State::Closing => return self.close(order).await,
@@ -264,8 +282,13 @@ impl<'a> Step<'a> {
         Some(if end > now { grace.saturating_add(end.since(now)) } else { self.left_of(grace, end) })
     }
 
+    /// Whether the lease calls for a step now: it is over, or its owner is to be warned.
+    pub(crate) fn lease_calls(&self, order: &Order) -> bool {
+        self.lease_is_over(order) || lease::warning_is_due(order, self.now())
+    }
+
     /// Not later than the order's own times.
-    fn while_it_lives(&self, order: &Order, mut next: Next) -> Next {
+    pub(crate) fn while_it_lives(&self, order: &Order, mut next: Next) -> Next {
         let now = self.now();
         let before_ready =
             matches!(order.state, State::Open | State::Waiting | State::Selected | State::Spawning);

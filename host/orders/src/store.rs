@@ -13,6 +13,7 @@ use archipel_model::{CloudName, Error, OrderId, Owner, SiteId, Timestamp};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 /// A fencing token: grows whenever a queue changes hands. A write with an older one is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -292,6 +293,17 @@ pub trait OrderStore: Send + Sync {
         keys: Timestamp,
         limit: usize,
     ) -> Result<usize, Error>;
+
+    /// The life of this store, a UUIDv7: made anew whenever a store is made or imported.
+    fn incarnation(&self) -> Uuid;
+
+    /// Whether what is not in this store may be taken as not wanted: one that was made here, or whose import somebody
+    /// [confirmed](OrderStore::confirm).
+    async fn is_confirmed(&self) -> Result<bool, Error>;
+
+    /// Confirms this incarnation: what the clouds hold and this store does not know is nobody's. An import makes another
+    /// incarnation, which is not confirmed.
+    async fn confirm(&self) -> Result<(), Error>;
 
     /// Writes and flushes a probe: whether the store is writable now (`readyz`).
     async fn probe(&self) -> Result<(), Error>;

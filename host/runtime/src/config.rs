@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use archipel_model::CloudName;
-use archipel_model::site::CloudState;
+use archipel_model::site::{CloudState, SweepPolicy};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -107,6 +107,9 @@ pub struct CloudConfig {
     /// Whether it takes work.
     #[serde(default)]
     pub state: CloudState,
+    /// How its instances are compared with orders, and what is done about those that no order has.
+    #[serde(default)]
+    pub sweep: SweepPolicy,
     /// Handed to the driver.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub config: PluginConfig,
@@ -234,6 +237,8 @@ fn check_plugin(place: &str, name: Option<&str>, problems: &mut Vec<String>) {
 
 #[cfg(test)]
 mod tests {
+    use archipel_model::site::UnknownInstances;
+
     use super::*;
 
     const SITE: &str = r#"
@@ -250,6 +255,7 @@ mod tests {
         mapper = "mapper-all-to-one"
         mapper_config = { account = "one" }
         interfaces = { quota = "other" }
+        sweep = { unknown = "delete" }
         [limits]
         memory_mib = 32
     "#;
@@ -259,6 +265,7 @@ mod tests {
         let config: RuntimeConfig = toml::from_str(SITE).unwrap();
         assert_eq!(config.check(), Ok(()));
         assert_eq!(config.cloud[0].concurrency, 16);
+        assert_eq!(config.cloud[0].sweep, SweepPolicy { unknown: UnknownInstances::Delete, every_s: 21_600 });
         assert_eq!(config.limits.memory_mib, 32);
         assert_eq!(config.identity[0].generator_plugin(), Some("aaa-local"));
     }

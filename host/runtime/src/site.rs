@@ -264,6 +264,7 @@ impl Parts<'_> {
             region: config.region.clone(),
             concurrency: config.concurrency,
             state: config.state,
+            sweep: config.sweep,
             mapper: match mapper {
                 Ok(binding) => Arc::new(Component(binding)),
                 Err(away) => Arc::new(away),

@@ -40,6 +40,7 @@ pub(crate) const TOKEN_ENDS: &[u8] = b"te/";
 pub(crate) const SCHEMA: &[u8] = b"m/schema";
 pub(crate) const SITE: &[u8] = b"m/site";
 pub(crate) const INCARNATION: &[u8] = b"m/incarnation";
+pub(crate) const CONFIRMED: &[u8] = b"m/confirmed";
 pub(crate) const FORGOTTEN: &[u8] = b"m/events-forgotten";
 pub(crate) const PROBE: &[u8] = b"m/probe";
 

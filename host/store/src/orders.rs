@@ -28,6 +28,7 @@ use archipel_orders::store::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 pub(crate) use self::counting::counted_in;
 pub(crate) use self::events::StoredEvent;
@@ -47,11 +48,17 @@ pub(crate) struct OrderCollection {
     clock: Arc<dyn Clock>,
     pub(crate) events: watch::Receiver<u64>,
     read_before: ReadBefore<OrderId, Stored>,
+    incarnation: Uuid,
 }
 
 impl OrderCollection {
-    pub(crate) fn new(engine: Arc<dyn Engine>, clock: Arc<dyn Clock>, events: watch::Receiver<u64>) -> Self {
-        Self { engine, clock, events, read_before: ReadBefore::default() }
+    pub(crate) fn new(
+        engine: Arc<dyn Engine>,
+        clock: Arc<dyn Clock>,
+        events: watch::Receiver<u64>,
+        incarnation: Uuid,
+    ) -> Self {
+        Self { engine, clock, events, read_before: ReadBefore::default(), incarnation }
     }
 
     async fn read(&self, id: OrderId) -> Result<Option<(Stored, Bytes)>, Error> {
@@ -147,6 +154,21 @@ impl OrderStore for OrderCollection {
         let events = self.forget_events(events, limit).await?;
         let keys = self.forget_idempotency(keys, limit).await?;
         Ok(orders.saturating_add(events).saturating_add(keys))
+    }
+
+    fn incarnation(&self) -> Uuid {
+        self.incarnation
+    }
+
+    async fn is_confirmed(&self) -> Result<bool, Error> {
+        let confirmed = self.engine.get(keys::CONFIRMED).await?;
+        Ok(confirmed.is_some_and(|text| text == self.incarnation.to_string().as_bytes()))
+    }
+
+    async fn confirm(&self) -> Result<(), Error> {
+        let mut commit = Commit::new();
+        commit.put(keys::CONFIRMED.to_vec(), self.incarnation.to_string());
+        self.engine.commit(commit).await.map(|_| ()).map_err(refusal)
     }
 
     async fn probe(&self) -> Result<(), Error> {

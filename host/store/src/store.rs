@@ -80,7 +80,7 @@ impl Store {
         }
         let events = engine.watch(keys::EVENTS).await?;
         Ok(Arc::new(Self {
-            orders: Arc::new(OrderCollection::new(Arc::clone(&engine), clock, events)),
+            orders: Arc::new(OrderCollection::new(Arc::clone(&engine), clock, events, incarnation)),
             sessions: Arc::new(SessionCollection::new(Arc::clone(&engine))),
             plugins: Arc::new(PluginCollection { engine: Arc::clone(&engine) }),
             positions: Arc::new(PositionCollection { engine: Arc::clone(&engine) }),
@@ -207,6 +207,8 @@ async fn label_new(engine: &dyn Engine, site: &SiteId) -> Result<Uuid, Error> {
         .put(keys::SCHEMA.to_vec(), SCHEMA.to_string())
         .put(keys::SITE.to_vec(), site.as_str().to_owned())
         .put(keys::INCARNATION.to_vec(), incarnation.to_string())
+        // Nothing can be missing in a store that begins here. An import writes no such line.
+        .put(keys::CONFIRMED.to_vec(), incarnation.to_string())
         .put(keys::FORGOTTEN.to_vec(), 0_u64.to_be_bytes().to_vec());
     match engine.commit(commit).await {
         Ok(_) => Ok(incarnation),

@@ -54,7 +54,7 @@ problems! {
     CLOUD_REFUSED: 422 "cloud-refused", "The cloud refused", "The cloud answered with an error that will not go away by itself.";
     KEY_REUSED: 422 "idempotency-key-reused", "Idempotency-Key used before", "This Idempotency-Key came with another body before. Take a new one.";
     PRECONDITION_REQUIRED: 428 "precondition-required", "Precondition required", "Send If-Match with the ETag of what you saw.";
-    TOO_MANY_REQUESTS: 429 "too-many-requests", "Too many requests", "The site is at its limit; come back after Retry-After.";
+    TOO_MANY_REQUESTS: 429 "too-many-requests", "Too many requests", "The site is at its limit, or (`reason`: `cloud-backlog`) too many orders wait for that cloud; come back after Retry-After.";
     INTERNAL: 500 "internal", "Internal error", "A defect of Archipel. The instance of the problem finds the log line.";
     UNAVAILABLE: 503 "unavailable", "Unavailable", "Something is away, a cloud or a plugin; come back after Retry-After.";
     AAA_UNAVAILABLE: 503 "aaa-unavailable", "Users cannot be judged now", "A plugin that judges users is away. Nobody is let in meanwhile; the administrator's socket still works.";

@@ -70,8 +70,9 @@ async fn create(
         Some(keyed) => keyed.reserve(&app, items.len()).await?,
         None => items.iter().map(|_| OrderId::generate()).collect(),
     };
-    let answer = accept(&app, &who, items, &granted, &ids).await;
-    if let Some(keyed) = keyed {
+    let (answer, is_final) = accept(&app, &who, items, &granted, &ids).await;
+    // Where an item is to come back later, a repetition completes the rest under the reserved ids.
+    if let Some(keyed) = keyed.filter(|_| is_final) {
         keyed.keep(&app, answer.clone()).await?;
     }
     Ok(idempotency::response(&answer))
@@ -139,7 +140,14 @@ fn narrowest(one: Granted, other: &Granted) -> Granted {
     Granted { reach: one.reach.min(other.reach), max_lease_s, redact, ..Granted::default() }
 }
 
-async fn accept(app: &App, who: &Who, items: Vec<Item>, granted: &Granted, ids: &[OrderId]) -> StoredAnswer {
+/// The answer, and whether a repetition would get the same.
+async fn accept(
+    app: &App,
+    who: &Who,
+    items: Vec<Item>,
+    granted: &Granted,
+    ids: &[OrderId],
+) -> (StoredAnswer, bool) {
     let who_asks: Requester = requester(who, granted);
     let mut problems: Vec<Option<Problem>> = Vec::with_capacity(items.len());
     let mut requests: Vec<Result<CreateOrder, Error>> = Vec::with_capacity(items.len());
@@ -162,11 +170,13 @@ async fn accept(app: &App, who: &Who, items: Vec<Item>, granted: &Granted, ids: 
         (None, Err(error)) => refused(&error.into(), who),
     });
     let results = BulkResults { results: results.collect() };
-    StoredAnswer {
+    let is_final = results.results.iter().all(|result| !matches!(result.status, 429 | 503));
+    let answer = StoredAnswer {
         status: 200,
         headers: vec![("content-type".into(), body::JSON.into())],
         body: serde_json::to_string(&results).unwrap_or_default(),
-    }
+    };
+    (answer, is_final)
 }
 
 fn accepted(order: &Order, granted: &Granted) -> BulkResult {

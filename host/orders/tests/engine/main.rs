@@ -9,11 +9,16 @@
 )]
 
 mod accept;
+mod backlog;
+mod breaker;
 mod exactly_one;
 mod gone;
 mod leases;
 mod model;
+mod polling;
 mod queues;
+mod restored;
 mod support;
+mod sweep;
 mod unreachable;
 mod waiting;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use archipel_model::order::{Kind, OnQuota, Order, State};
 use archipel_model::plugin::{CreateBehaviour, InstanceDriver};
-use archipel_model::site::{CloudBinding, CloudState, Generation, Site};
+use archipel_model::site::{CloudBinding, CloudState, Generation, Site, SweepPolicy};
 use archipel_model::spec::{
     AttachmentSpec, ComputeSpec, CreateOrder, NetworkRef, NetworkSpec, Spec, VolumeSpec,
 };
@@ -51,6 +51,7 @@ pub struct Binding {
     pub mapper_digest: String,
     pub concurrency: usize,
     pub state: CloudState,
+    pub sweep: SweepPolicy,
     pub kinds: Vec<Kind>,
     pub away: Option<String>,
 }
@@ -62,6 +63,7 @@ pub struct Rig {
     pub bindings: Vec<Binding>,
     pub orders: Arc<Orders>,
     pub limits: Vec<LimitRule>,
+    pub settings: Settings,
     pub daemon: String,
     running: Option<(JoinHandle<()>, CancellationToken)>,
     number: u64,
@@ -85,6 +87,7 @@ impl Rig {
                 mapper_digest: "one".into(),
                 concurrency: 8,
                 state: CloudState::Active,
+                sweep: SweepPolicy { every_s: 0, ..SweepPolicy::default() },
                 kinds: Kind::ALL.to_vec(),
                 away: None,
             })
@@ -106,6 +109,7 @@ impl Rig {
             bindings,
             orders,
             limits: Vec::new(),
+            settings: settings(),
             daemon: "daemon".into(),
             running: None,
             number: 0,
@@ -141,6 +145,7 @@ impl Rig {
                 region: None,
                 concurrency: binding.concurrency,
                 state: binding.state,
+                sweep: binding.sweep,
                 mapper: binding.mapper.clone(),
                 mapper_name: "accounts".into(),
                 mapper_digest: binding.mapper_digest.clone(),
@@ -170,7 +175,7 @@ impl Rig {
             self.site.clone(),
             self.store.clone(),
             self.clock.clone(),
-            config(&self.limits, &self.daemon),
+            OrdersConfig { settings: self.settings.clone(), ..config(&self.limits, &self.daemon) },
         );
         let stop = CancellationToken::new();
         let task = tokio::spawn(self.orders.clone().run(stop.clone()));
@@ -262,12 +267,11 @@ pub fn here() -> SiteId {
 }
 
 pub fn config(limits: &[LimitRule], daemon: &str) -> OrdersConfig {
-    OrdersConfig {
-        site: here(),
-        daemon: daemon.to_owned(),
-        limits: limits.to_vec(),
-        settings: Settings { spread_ms: 1_000, ..Settings::default() },
-    }
+    OrdersConfig { site: here(), daemon: daemon.to_owned(), limits: limits.to_vec(), settings: settings() }
+}
+
+fn settings() -> Settings {
+    Settings { spread_ms: 1_000, ..Settings::default() }
 }
 
 pub fn user(subject: &str, groups: &[&str]) -> FederationUser {

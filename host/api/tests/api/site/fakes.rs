@@ -9,7 +9,7 @@ use archipel_api::{ReloadHook, Reloaded};
 use archipel_model::order::{Allocation, Kind, Status};
 use archipel_model::plugin::*;
 use archipel_model::plugin_admin::{PluginAdmin, PluginState, PluginStatus};
-use archipel_model::site::{CloudBinding, CloudState, Generation, Site};
+use archipel_model::site::{CloudBinding, CloudState, Generation, Site, SweepPolicy};
 use archipel_model::{Clock, CloudName, Error, FederationUser, LocalToken, SecretBytes, SystemClock};
 use async_trait::async_trait;
 use serde_json::Value;
@@ -444,6 +444,7 @@ pub fn cloud(name: &str, switches: &Arc<Switches>, kinds: &[Kind]) -> (CloudName
         region: None,
         concurrency: 4,
         state: CloudState::Active,
+        sweep: SweepPolicy::default(),
         mapper: Arc::new(Everyone),
         mapper_name: "everyone".into(),
         mapper_digest: "m".into(),

@@ -49,6 +49,11 @@ pub struct Ledger {
     pub get_faults: VecDeque<Fault>,
     pub delete_faults: VecDeque<Fault>,
     pub find_faults: VecDeque<Fault>,
+    pub list_faults: VecDeque<Fault>,
+    /// Instances that lists do not show.
+    pub unlisted: HashSet<String>,
+    /// Instances that lists show as they were some time ago.
+    pub stale: HashMap<String, Status>,
     /// Every call answers this.
     pub away: Option<Error>,
     pub busy: usize,
@@ -64,6 +69,8 @@ pub struct Cloud {
     pub ready_after: Mutex<Duration>,
     pub delete_takes: Mutex<Duration>,
     pub call_takes: Mutex<Duration>,
+    /// Instances on a page; 0 = it cannot list.
+    pub page: Mutex<usize>,
     clock: Arc<dyn Clock>,
 }
 
@@ -77,6 +84,7 @@ impl Cloud {
             ready_after: Mutex::new(Duration::from_secs(2)),
             delete_takes: Mutex::new(Duration::from_secs(1)),
             call_takes: Mutex::new(Duration::from_millis(10)),
+            page: Mutex::new(100),
             clock,
         })
     }
@@ -124,6 +132,11 @@ impl Cloud {
     /// Makes an instance with the tag of an order behind everybody's back.
     pub fn plant(&self, tag: &str, account: &str) -> String {
         self.make(tag, account)
+    }
+
+    /// How often it was asked so, about whatever.
+    pub fn count(&self, what: &str) -> usize {
+        self.ledger().calls.iter().filter(|(_, call, _)| call == what).count()
     }
 
     /// Destroys an instance with the cloud's own tools.
@@ -178,12 +191,12 @@ impl Cloud {
     async fn enter(
         &self,
         what: &str,
-        order: &OrderRef,
+        about: impl ToString,
         faults: fn(&mut Ledger) -> &mut VecDeque<Fault>,
     ) -> Result<Fault, Error> {
         let (fault, away) = {
             let mut ledger = self.ledger();
-            ledger.calls.push((self.clock.now(), what.to_owned(), order.id.to_string()));
+            ledger.calls.push((self.clock.now(), what.to_owned(), about.to_string()));
             ledger.busy += 1;
             ledger.busiest = ledger.busiest.max(ledger.busy);
             (faults(&mut ledger).pop_front(), ledger.away.clone())
@@ -226,7 +239,7 @@ impl InstanceDriver for Cloud {
 
     async fn request_instance(&self, context: &CreateContext, token: &LocalToken) -> Result<Created, Error> {
         let order = &context.order;
-        let fault = self.enter("request", order, |ledger| &mut ledger.request_faults).await?;
+        let fault = self.enter("request", order.id, |ledger| &mut ledger.request_faults).await?;
         if matches!(fault, Fault::LoseRequest) {
             return Err(lost());
         }
@@ -254,7 +267,7 @@ impl InstanceDriver for Cloud {
         order: &OrderRef,
         token: &LocalToken,
     ) -> Result<Observed, Error> {
-        match self.enter("get", order, |ledger| &mut ledger.get_faults).await? {
+        match self.enter("get", order.id, |ledger| &mut ledger.get_faults).await? {
             Fault::LoseAnswer | Fault::LoseRequest => return Err(lost()),
             _ => {}
         }
@@ -273,7 +286,7 @@ impl InstanceDriver for Cloud {
         order: &OrderRef,
         token: &LocalToken,
     ) -> Result<(), Error> {
-        let fault = self.enter("delete", order, |ledger| &mut ledger.delete_faults).await?;
+        let fault = self.enter("delete", order.id, |ledger| &mut ledger.delete_faults).await?;
         if matches!(fault, Fault::LoseRequest) {
             return Err(lost());
         }
@@ -285,7 +298,7 @@ impl InstanceDriver for Cloud {
     }
 
     async fn find_instances(&self, order: &OrderRef, token: &LocalToken) -> Result<Vec<Tagged>, Error> {
-        match self.enter("find", order, |ledger| &mut ledger.find_faults).await? {
+        match self.enter("find", order.id, |ledger| &mut ledger.find_faults).await? {
             Fault::LoseAnswer | Fault::LoseRequest => return Err(lost()),
             _ => {}
         }
@@ -305,8 +318,41 @@ impl InstanceDriver for Cloud {
             .collect())
     }
 
-    async fn list_instances(&self, _: &LocalToken, _: Option<&str>) -> Result<TaggedPage, Error> {
-        Ok(TaggedPage::default())
+    /// Of all kinds, since one driver serves them all here.
+    async fn list_instances(&self, token: &LocalToken, cursor: Option<&str>) -> Result<TaggedPage, Error> {
+        match self.enter("list", &token.account, |ledger| &mut ledger.list_faults).await? {
+            Fault::LoseAnswer | Fault::LoseRequest => return Err(lost()),
+            _ => {}
+        }
+        let page = *self.page.lock().unwrap();
+        if page == 0 {
+            return Err(Error::unsupported("this cloud cannot list"));
+        }
+        let from: usize = cursor.map_or(0, |cursor| cursor.parse().unwrap());
+        let (made, unlisted, stale) = {
+            let ledger = self.ledger();
+            (ledger.made.clone(), ledger.unlisted.clone(), ledger.stale.clone())
+        };
+        let there: Vec<&Made> = made
+            .iter()
+            .filter(|made| {
+                made.account == token.account && self.is_there(made) && !unlisted.contains(&made.id)
+            })
+            .collect();
+        let items = there.iter().skip(from).take(page).map(|made| {
+            let mut instance = self.view(made);
+            if let Some(status) = stale.get(&made.id) {
+                (instance.status, instance.cloud_state) = (*status, format!("{status:?}").to_uppercase());
+            }
+            Tagged {
+                tag: made.tag.clone(),
+                instance,
+                created_at: Some(made.made_at),
+                driver_state: "note".into(),
+            }
+        });
+        let next = (from + page < there.len()).then(|| (from + page).to_string());
+        Ok(TaggedPage { items: items.collect(), next })
     }
 }
 

@@ -15,6 +15,7 @@ use archipel_orders::store::{
 };
 use async_trait::async_trait;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 #[derive(Default)]
 struct Inner {
@@ -22,6 +23,7 @@ struct Inner {
     events: Vec<Event>,
     keys: HashMap<IdempotencyScope, IdempotencyRecord>,
     claims: HashMap<CloudName, (String, Claim)>,
+    confirmed: Uuid,
 }
 
 pub struct MemoryStore {
@@ -29,6 +31,7 @@ pub struct MemoryStore {
     newest: watch::Sender<u64>,
     pub down: AtomicBool,
     pub writes: AtomicU64,
+    incarnation: Mutex<Uuid>,
     clock: Arc<dyn archipel_model::Clock>,
 }
 
@@ -39,6 +42,7 @@ impl MemoryStore {
             newest: watch::Sender::new(0),
             down: AtomicBool::new(false),
             writes: AtomicU64::new(0),
+            incarnation: Mutex::default(),
             clock,
         })
     }
@@ -79,6 +83,13 @@ impl MemoryStore {
         let until = now.plus(std::time::Duration::from_millis(ttl_ms));
         let claim = Claim { queue: queue.clone(), epoch: Epoch(epoch), until };
         inner.claims.insert(queue.clone(), ("thief".into(), claim));
+    }
+
+    /// It becomes a copy that was restored now: a new incarnation that nobody has confirmed.
+    pub fn restored(&self) {
+        let now = self.clock.now().as_unsigned_millis();
+        let at = uuid::Timestamp::from_unix_time(now / 1000, (now % 1000) as u32 * 1_000_000, 0, 0);
+        *self.incarnation.lock().unwrap() = Uuid::new_v7(at);
     }
 
     fn put(&self, inner: &mut Inner, order: Order, events: Vec<NewEvent>, now: Timestamp) {
@@ -204,6 +215,7 @@ impl OrderStore for MemoryStore {
             .orders
             .values()
             .filter(|order| query.after.is_none_or(|after| order.id > after))
+            .filter(|order| query.cloud.as_ref().is_none_or(|cloud| *cloud == order.cloud))
             .filter(|order| query.visible.covers(&order.owner(), order.group.as_deref()))
             .filter(|order| match query.states.as_slice() {
                 [] => order.state != State::Closed,
@@ -317,6 +329,19 @@ impl OrderStore for MemoryStore {
             inner.orders.remove(id);
         }
         Ok(old.len())
+    }
+
+    fn incarnation(&self) -> Uuid {
+        *self.incarnation.lock().unwrap()
+    }
+
+    async fn is_confirmed(&self) -> Result<bool, Error> {
+        Ok(self.inner()?.confirmed == self.incarnation())
+    }
+
+    async fn confirm(&self) -> Result<(), Error> {
+        self.inner()?.confirmed = self.incarnation();
+        Ok(())
     }
 
     async fn probe(&self) -> Result<(), Error> {

@@ -114,6 +114,8 @@ impl ListRules {
 #[derive(Debug, Default)]
 struct Listed {
     is_running: bool,
+    /// The looks that it takes the place of, and when they were due.
+    aside: Vec<(Instant, OrderId)>,
     pages: usize,
     useless: u32,
     not_before: Option<Instant>,
@@ -247,7 +249,6 @@ impl Due {
                 }
                 if self.one_list_is_better(&inventory, now) {
                     let until = self.set_aside(&inventory, now);
-                    self.lists.entry(Arc::clone(&inventory)).or_default().is_running = true;
                     self.running += 1;
                     return Some(Work::List(inventory, until));
                 }
@@ -297,8 +298,8 @@ impl Due {
         }
     }
 
-    /// A list ended: what it did not show is looked at by itself, and whether it was worth its calls is remembered. Says how
-    /// many it did not show.
+    /// A list ended: what it did not show is looked at by itself, at once where it came to its end, and when it was due where
+    /// it failed. Whether it was worth its calls is remembered. Says how many it did not show.
     pub(crate) fn end_list(
         &mut self,
         inventory: &Arc<Inventory>,
@@ -306,21 +307,27 @@ impl Due {
         ended: Ended,
         now: Instant,
     ) -> usize {
-        let unseen: Vec<OrderId> = self.looks.get(inventory).map_or_else(Vec::new, |looks| {
-            looks.range((until, OrderId::from_bytes([0; 16]))..=(until, LAST)).map(|(_, id)| *id).collect()
-        });
-        for id in &unseen {
-            self.wake(*id, now);
+        let aside = self.lists.get_mut(inventory).map(|listed| std::mem::take(&mut listed.aside));
+        let mut unseen = 0;
+        for (at, id) in aside.unwrap_or_default() {
+            if self.entries.get(&id).is_none_or(|entry| entry.place != Place::At(until)) {
+                continue;
+            }
+            unseen += 1;
+            match ended.not_within {
+                Some(_) => self.put(id, Place::At(at)),
+                None => self.wake(id, now),
+            }
         }
         let (rules, listed) = (self.rules, self.lists.entry(Arc::clone(inventory)).or_default());
         listed.is_running = false;
         listed.pages = ended.pages;
-        let looked = ended.spared.saturating_add(ended.differed).saturating_add(unseen.len());
+        let looked = ended.spared.saturating_add(ended.differed).saturating_add(unseen);
         let is_useless = ended.spared.saturating_mul(2) < looked;
         listed.useless = if is_useless { listed.useless.saturating_add(1) } else { 0 };
         let rest = Some(rules.rest).filter(|_| listed.useless >= USELESS);
         listed.not_before = ended.not_within.max(rest).map(|wait| now + wait);
-        unseen.len()
+        unseen
     }
 
     /// A step or a list ended: its slot is free.
@@ -374,12 +381,15 @@ impl Due {
     /// Takes the looks that a list begun now will show out of the way. Should it never end, they come back by themselves.
     fn set_aside(&mut self, inventory: &Arc<Inventory>, now: Instant) -> Instant {
         let until = now + self.rules.ahead * 4;
-        let taken: Vec<OrderId> = self.looks.get(inventory).map_or_else(Vec::new, |looks| {
-            looks.range(..=(now + self.rules.ahead, LAST)).map(|(_, id)| *id).collect()
-        });
-        for id in taken {
-            self.put(id, Place::At(until));
+        let taken: Vec<(Instant, OrderId)> = self
+            .looks
+            .get(inventory)
+            .map_or_else(Vec::new, |looks| looks.range(..=(now + self.rules.ahead, LAST)).copied().collect());
+        for (_, id) in &taken {
+            self.put(*id, Place::At(until));
         }
+        let listed = self.lists.entry(Arc::clone(inventory)).or_default();
+        (listed.is_running, listed.aside) = (true, taken);
         until
     }
 

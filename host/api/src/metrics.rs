@@ -135,13 +135,67 @@ fn of_orders(registry: &mut Registry, orders: &OrderFigures) {
     );
     gauge(
         registry,
-        "cloud_failures_in_a_row",
-        "Failures since the last call that ended well",
-        by_cloud(|queue| queue.failures_in_a_row),
+        "queue_unasked",
+        "Orders that the cloud was never asked for; back-pressure begins at limits.orders.backlog_most",
+        by_cloud(|queue| queue.unasked as u64),
     );
+    gauge(
+        registry,
+        "cloud_failures_in_a_row",
+        "Calls that the cloud did not answer since its last answer",
+        by_cloud(|queue| queue.silences_in_a_row),
+    );
+    let breakers = orders.queues.iter().map(|(cloud, queue)| {
+        (vec![("cloud", cloud.to_string()), ("state", queue.breaker.as_str().to_owned())], 1)
+    });
+    gauge(registry, "cloud_breaker", "1 for the state of the cloud's circuit breaker", breakers.collect());
+    counter(
+        registry,
+        "cloud_breaker_opened",
+        "Times that the cloud's circuit was opened",
+        by_cloud(|queue| queue.breaker_opened),
+    );
+    gauge(
+        registry,
+        "sweep_unknown_instances",
+        "Instances with the site's tag that no order has, at the last sweep",
+        by_cloud(|queue| queue.sweep.unknown),
+    );
+    gauge(
+        registry,
+        "sweep_possible_orphans",
+        "Forgotten orders of which the cloud may still hold something",
+        by_cloud(|queue| queue.sweep.possible_orphans),
+    );
+    gauge(
+        registry,
+        "sweep_gaps",
+        "What the last sweep could not look at",
+        by_cloud(|queue| queue.sweep.gaps),
+    );
+    for (name, help, figure) in [
+        (
+            "sweeps",
+            "Sweeps of the cloud",
+            (|queue| queue.sweep.sweeps) as fn(&archipel_orders::QueueFigures) -> u64,
+        ),
+        ("sweep_deleted", "Unknown instances that sweeps deleted", |queue| queue.sweep.deleted),
+        ("cloud_lists", "Lists that took the place of looks at single instances", |queue| queue.polls.lists),
+    ] {
+        counter(registry, name, help, by_cloud(figure));
+    }
+    let polls = orders.queues.iter().flat_map(|(cloud, queue)| {
+        let labels = |by: &str| vec![("cloud", cloud.to_string()), ("by", by.to_owned())];
+        [(labels("look"), queue.polls.looks), (labels("list"), queue.polls.spared)]
+    });
+    counter(registry, "cloud_polls", "Instances that were looked at, by how", polls.collect());
     let calls = orders.queues.iter().flat_map(|(cloud, queue)| {
         let labels = |outcome: &str| vec![("cloud", cloud.to_string()), ("outcome", outcome.to_owned())];
-        [(labels("ok"), queue.calls_ok), (labels("failed"), queue.calls_failed)]
+        [
+            (labels("ok"), queue.calls_ok),
+            (labels("refused"), queue.calls_refused),
+            (labels("failed"), queue.calls_failed),
+        ]
     });
     counter(registry, "cloud_calls", "Calls to the cloud's plugins by outcome", calls.collect());
     let transitions =

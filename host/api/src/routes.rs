@@ -9,6 +9,7 @@ pub(crate) mod health;
 pub(crate) mod me;
 pub(crate) mod orders;
 pub(crate) mod publishers;
+pub(crate) mod sweep;
 pub(crate) mod tokens;
 
 use crate::openapi::Routes;
@@ -24,5 +25,6 @@ pub(crate) fn all() -> Routes {
     let routes = events::routes(routes);
     let routes = admin::routes(routes);
     let routes = publishers::routes(routes);
+    let routes = sweep::routes(routes);
     health::routes(routes)
 }

@@ -5,4 +5,5 @@ pub(crate) mod event;
 pub(crate) mod order;
 pub(crate) mod plugin;
 pub(crate) mod publisher;
+pub(crate) mod sweep;
 pub(crate) mod user;

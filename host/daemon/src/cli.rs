@@ -147,6 +147,10 @@ pub(crate) enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
+
+    /// Compare what the clouds hold with what is ordered, and see what nobody has ordered.
+    #[command(subcommand)]
+    Sweep(SweepCommand),
 }
 
 #[derive(Debug, Args)]
@@ -360,6 +364,40 @@ pub(crate) enum EventsCommand {
         /// when left out.
         #[arg(long, value_name = "CURSOR|TIME")]
         from: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SweepCommand {
+    /// Show the last sweep of each cloud since the site was started.
+    Show,
+
+    /// Sweep now.
+    ///
+    /// Lists what every account of a cloud holds under this site's tag. What no order has is looked at once more after the
+    /// driver's settle time. It is deleted only where the cloud says sweep = { unknown = "delete" }, and never in a
+    /// restored store that nobody has confirmed.
+    #[command(after_help = "Examples:\n  archipel sweep run\n  archipel sweep run --cloud east --wait")]
+    Run {
+        /// One cloud; all where left out.
+        #[arg(long, value_name = "NAME")]
+        cloud: Option<String>,
+        /// Wait until it is done. Exit code 1 where something is unknown, or could not be looked at.
+        #[arg(long)]
+        wait: bool,
+    },
+
+    /// Say that what the last sweep found in a restored store is nobody's, so that sweeps may delete it.
+    #[command(
+        after_help = "Example:\n  archipel sweep show\n  archipel sweep confirm --incarnation 019a... --reason 'compared with the users by hand'"
+    )]
+    Confirm {
+        /// The store's incarnation, as `archipel sweep show` names it: another restore needs another word.
+        #[arg(long, value_name = "UUID")]
+        incarnation: String,
+        /// Why; kept in the log.
+        #[arg(long)]
+        reason: String,
     },
 }
 

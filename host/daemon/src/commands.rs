@@ -7,4 +7,5 @@ pub(crate) mod manual;
 pub(crate) mod order;
 pub(crate) mod plugin;
 pub(crate) mod store;
+pub(crate) mod sweep;
 pub(crate) mod token;

@@ -113,7 +113,7 @@ async fn known<'a>(app: &App, who: &Who, path: &'a InPath, raw: Option<&str>) ->
     Ok(name)
 }
 
-fn log(who: &Who, action: &str, on: &str) {
+pub(crate) fn log(who: &Who, action: &str, on: &str) {
     let user = &who.caller.user;
     tracing::info!(request_id = %who.info.request_id, issuer = %user.issuer, subject = %user.subject, action, on, "an administrator acted");
 }

@@ -221,6 +221,7 @@ where
     if let Some(reason) = &cloud.away {
         return Err(Problem::new(table::UNAVAILABLE, format!("cloud {} is away: {reason}", cloud.name)));
     }
+    app.orders.check_cloud(&cloud.name)?;
     let requester = requester(who, granted);
     let token = app.orders.cloud_token(&requester, cloud).await.map_err(not_mapped)?;
     let answer = match ask(token.clone()).await {

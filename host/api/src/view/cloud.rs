@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use archipel_model::order::Kind;
 use archipel_model::plugin::{CloudNetwork, ImageEntry, QuotaEntry, SpecEntry, Usage};
 use archipel_model::site::CloudBinding;
-use archipel_orders::QueueFigures;
+use archipel_orders::{BreakerState, QueueFigures};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -29,12 +29,15 @@ pub(crate) struct CloudView {
 /// How a cloud does, seen from this site.
 #[derive(Debug, Serialize, ToSchema)]
 struct Health {
-    /// `up`, `failing` (the last calls failed) or `away` (its driver does not serve).
+    /// `up`, `failing` (the last calls were not answered), `down` (it is only probed until it answers) or `away` (its driver
+    /// does not serve).
     status: &'static str,
     /// Why, where it is not up.
     reason: Option<String>,
-    /// Calls that failed since the last one that ended well.
+    /// Calls that were not answered since the last one that was. A refusal is an answer.
     failures_in_a_row: u64,
+    /// Whether it is asked: `closed` (yes), `half-open` (one call at a time, to see whether it is back) or `open` (no).
+    breaker: &'static str,
 }
 
 /// So many failed calls in a row are no accident.
@@ -50,10 +53,20 @@ impl CloudView {
             ("image", cloud.images.is_some()),
         ];
         interfaces.extend(others.into_iter().filter(|(_, has)| *has).map(|(name, _)| name));
-        let failures = queue.map_or(0, |queue| queue.failures_in_a_row);
+        let failures = queue.map_or(0, |queue| queue.silences_in_a_row);
+        let breaker = queue.map(|queue| queue.breaker).unwrap_or_default();
         let (status, reason) = match &cloud.away {
             Some(reason) => ("away", Some(reason.clone())),
-            None if failures >= FAILING => ("failing", Some(format!("the last {failures} calls failed"))),
+            None if breaker != BreakerState::Closed => {
+                let again = queue.map_or(0, |queue| queue.asked_again_in_ms.div_ceil(1000));
+                (
+                    "down",
+                    Some(format!("the last {failures} calls were not answered; it is probed in {again} s")),
+                )
+            }
+            None if failures >= FAILING => {
+                ("failing", Some(format!("the last {failures} calls were not answered")))
+            }
             None => ("up", None),
         };
         Self {
@@ -62,7 +75,7 @@ impl CloudView {
             region: cloud.region.clone(),
             state: serde_json::to_value(cloud.state).unwrap_or(Value::Null),
             interfaces,
-            health: Health { status, reason, failures_in_a_row: failures },
+            health: Health { status, reason, failures_in_a_row: failures, breaker: breaker.as_str() },
         }
     }
 }

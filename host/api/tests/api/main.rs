@@ -21,4 +21,5 @@ mod idempotency;
 mod serving;
 mod site;
 mod streams;
+mod sweep;
 mod tokens;

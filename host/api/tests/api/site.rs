@@ -84,6 +84,11 @@ impl TestSite {
     }
 
     pub async fn start_with(limits: ApiLimits) -> Self {
+        let settings = Settings { poll_first_ms: 10, poll_least_ms: 5, ..Settings::default() };
+        Self::start_of(limits, settings).await
+    }
+
+    pub async fn start_of(limits: ApiLimits, settings: Settings) -> Self {
         let switches = Arc::new(Switches::default());
         let site_id: SiteId = "site-a.example.org".parse().unwrap();
         let local = Arc::new(Local);
@@ -118,7 +123,6 @@ impl TestSite {
             ..IdentityConfig::new(site_id.clone())
         };
         let identity = Identity::new(site.clone(), store.sessions(), keys.clone(), clock.clone(), config);
-        let settings = Settings { poll_first_ms: 10, poll_least_ms: 5, ..Settings::default() };
         let config =
             OrdersConfig { site: site_id.clone(), daemon: "test".into(), limits: Vec::new(), settings };
         let orders = Orders::new(site.clone(), store.orders(), clock.clone(), config);

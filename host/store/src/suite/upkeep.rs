@@ -276,6 +276,7 @@ async fn an_import_restores_exactly_under_a_new_incarnation() {
     let newest = *store.orders().watch_events().borrow();
     let usage = store.orders().usage("cloud/cloud-1").await.unwrap();
     let old = store.incarnation();
+    assert!(store.orders().is_confirmed().await.unwrap(), "nothing can be missing in a store that began here");
     store.close().await;
     let header = line(&file, 0);
     assert_eq!((&header["format"], &header["version"]), (&json!("archipel-store"), &json!(1)));
@@ -292,6 +293,10 @@ async fn an_import_restores_exactly_under_a_new_incarnation() {
     let (engine, store) = open(&new).await;
     assert_eq!(store.incarnation(), imported.incarnation);
     assert_ne!(store.incarnation(), old);
+    assert_eq!(store.orders().incarnation(), imported.incarnation);
+    assert!(!store.orders().is_confirmed().await.unwrap(), "what came after the copy is not in it");
+    store.orders().confirm().await.unwrap();
+    assert!(store.orders().is_confirmed().await.unwrap());
     let (again, _) = exported(&*engine).await;
     assert_eq!(records(&again), records(&file));
     assert_eq!(
@@ -560,6 +565,7 @@ async fn compaction_keeps_everything_and_gives_space_back() {
     let (after, again) = exported(&*engine).await;
     assert_eq!(records(&after), records(&before));
     assert_eq!((again.stamp >= told.stamp, store.incarnation()), (true, incarnation));
+    assert!(store.orders().is_confirmed().await.unwrap());
     store.orders().accept(acceptance(&compute("alice"))).await.unwrap();
     assert!(*store.orders().watch_events().borrow() > newest);
     store.close().await;

@@ -147,6 +147,7 @@ pub(crate) struct Ended {
 #[derive(Debug)]
 pub(crate) struct Due {
     rules: ListRules,
+    is_loaded: bool,
     entries: HashMap<OrderId, Entry>,
     timed: BTreeSet<(Instant, OrderId)>,
     ready: HashMap<Owner, Line>,
@@ -165,6 +166,7 @@ impl Due {
     pub(crate) fn new(rules: ListRules) -> Self {
         Self {
             rules,
+            is_loaded: false,
             entries: HashMap::new(),
             timed: BTreeSet::new(),
             ready: HashMap::new(),
@@ -182,6 +184,11 @@ impl Due {
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         *self = Self::new(self.rules);
+    }
+
+    /// Everything is in it: from now on lists are worth their calls. One that began before would miss what is loaded after it.
+    pub(crate) fn loaded(&mut self) {
+        self.is_loaded = true;
     }
 
     /// Puts an order in unless it is there already.
@@ -374,7 +381,8 @@ impl Due {
         let pages = listed.map_or(0, |listed| listed.pages);
         let least = self.rules.from.max(pages.saturating_mul(2));
         let Some(looks) = self.looks.get(inventory) else { return false };
-        looks.len() >= least
+        self.is_loaded
+            && looks.len() >= least
             && looks.range(..=(now + self.rules.window, LAST)).nth(least.saturating_sub(1)).is_some()
     }
 
@@ -492,7 +500,9 @@ mod tests {
     }
 
     fn queue() -> Due {
-        Due::new(ListRules::of(&Settings::default()))
+        let mut due = Due::new(ListRules::of(&Settings::default()));
+        due.loaded();
+        due
     }
 
     fn insert(due: &mut Due, owner: Owner, at: Instant) -> OrderId {
@@ -630,6 +640,10 @@ mod tests {
         let few = looks(&mut due, 7, now);
         let taken: Vec<OrderId> = (0..7).map(|_| step(&mut due, now).unwrap().0).collect();
         assert_eq!(taken.len(), few.len());
+
+        let mut due = Due::new(queue().rules);
+        looks(&mut due, 20, now);
+        assert!(step(&mut due, now).is_some(), "more may be loaded, and a list would miss it");
 
         let mut due = queue();
         let soon: Vec<OrderId> =

@@ -128,7 +128,10 @@ impl Orders {
             let next = queue.due().next_at();
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = &mut load, if !loaded => loaded = true,
+                () = &mut load, if !loaded => {
+                    loaded = true;
+                    queue.due().loaded();
+                }
                 () = queue.changed.notified() => {}
                 Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
                 // What became due just now is started at once; what is due and finds no slot waits for a step's end.

@@ -21,6 +21,7 @@ mod life_of_orders;
 mod lifecycle;
 mod memory_watch;
 mod replayed_openstack;
+mod scheduler;
 mod store;
 mod swap;
 mod systemd;

@@ -276,7 +276,10 @@ async fn an_import_restores_exactly_under_a_new_incarnation() {
     let newest = *store.orders().watch_events().borrow();
     let usage = store.orders().usage("cloud/cloud-1").await.unwrap();
     let old = store.incarnation();
-    assert!(store.orders().is_confirmed().await.unwrap(), "nothing can be missing in a store that began here");
+    assert!(
+        store.orders().is_confirmed().await.unwrap(),
+        "nothing can be missing in a store that began here"
+    );
     store.close().await;
     let header = line(&file, 0);
     assert_eq!((&header["format"], &header["version"]), (&json!("archipel-store"), &json!(1)));

@@ -97,20 +97,23 @@ impl Server {
         }
     }
 
-    /// In our words. The order tells how large a boot volume is: Nova does not.
+    /// In our words. The order tells how large a boot volume is: Nova does not, so without the order that is not told.
     pub(crate) fn instance(self, order: Option<&OrderRef>) -> Instance {
         let status = self.status();
-        let boot_volume = match self.image.as_str() {
-            Some("") => {
-                order.and_then(|order| order.spec_as::<ComputeSpec>().ok()).and_then(|ask| ask.boot_volume)
-            }
-            _ => None,
-        };
+        let has_boot_volume = self.image.as_str() == Some("");
         let flavor = self.flavor;
+        let own_disk = flavor.as_ref().and_then(|flavor| flavor.disk);
+        let disk_gib = match order {
+            None if has_boot_volume => None,
+            Some(order) if has_boot_volume => {
+                order.spec_as::<ComputeSpec>().ok().and_then(|ask| ask.boot_volume).or(own_disk)
+            }
+            _ => own_disk,
+        };
         let allocation = Allocation {
             vcpu: flavor.as_ref().and_then(|flavor| flavor.vcpus),
             ram_mib: flavor.as_ref().and_then(|flavor| flavor.ram),
-            disk_gib: boot_volume.or(flavor.as_ref().and_then(|flavor| flavor.disk)),
+            disk_gib,
         };
         let mut instance = Instance::new(self.id, status, self.status);
         instance.fault = self.fault.map(|fault| fault.message).filter(|_| status == Status::Failed);
@@ -181,10 +184,18 @@ mod tests {
 
     #[test]
     fn a_boot_volume_is_as_large_as_was_ordered() {
-        let mut server = server("ACTIVE", "");
-        server.image = Value::from("");
+        let server = || {
+            let mut server = server("ACTIVE", "");
+            server.image = Value::from("");
+            server
+        };
         let order = crate::testing::order("compute", r#"{"image":"i","boot_volume":50}"#);
-        assert_eq!(server.instance(Some(&order)).allocation.disk_gib, Some(50));
+        assert_eq!(server().instance(Some(&order)).allocation.disk_gib, Some(50));
+        assert_eq!(
+            server().instance(None).allocation.disk_gib,
+            None,
+            "a list does not know, and must not say 20"
+        );
     }
 
     #[test]

@@ -11,7 +11,11 @@
 //! each page of 500, after 50 ms. All instances are of one account, so a list's pages come one after another: the worst case.
 //! `ARCHIPEL_BENCH_INSTANCES` makes N smaller, to see it work.
 
-#![expect(clippy::unwrap_used, reason = "a bench that cannot measure has nothing to say")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a bench that cannot measure has nothing to say"
+)]
 #![expect(unreachable_pub, reason = "the store is shared with the engine's tests")]
 
 #[path = "../tests/engine/support/memory.rs"]

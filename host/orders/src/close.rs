@@ -117,7 +117,7 @@ impl Step<'_> {
             Status::Busy => patience,
             _ => patience.min(reach.describe().settle.max(Settings::ms(settings.poll_first_ms))),
         };
-        if now >= asked.plus(patience) {
+        if self.left_of(patience, asked).is_zero() {
             let instance = order.instance.as_ref();
             let driver_state = instance.map_or("", |instance| instance.driver_state.as_str());
             // Looks that succeed do not shorten the back-off of deletes that are refused.

@@ -310,7 +310,8 @@ impl Step<'_> {
             }
             // Known now: that attempt did nothing. The next one is prepared like any other.
             Some(_) if left.is_zero() => {
-                let again_at = ended.plus(self.retry_wait(order));
+                // It may have been asked for by a clock that was ahead.
+                let again_at = ended.min(now).plus(self.retry_wait(order));
                 let draft =
                     self.draft(order).reached().go(State::Open, Why::NothingDone).map_err(Trouble::Defect)?;
                 self.write(draft.edit(|order| {

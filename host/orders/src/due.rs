@@ -8,7 +8,7 @@
 //! It is a view of the store, never the truth: it may be thrown away and loaded again at any moment. It knows no clock and no
 //! task, so that its rules can be read and tested by themselves.
 
-use std::collections::{BTreeSet, HashMap, VecDeque, hash_map};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque, hash_map};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ impl Place {
 
 #[derive(Debug)]
 struct Entry {
-    owner: Owner,
+    owner: Arc<Owner>,
     place: Place,
     memory: Memory,
     /// The newest version that an event told of.
@@ -150,8 +150,10 @@ pub(crate) struct Due {
     is_loaded: bool,
     entries: HashMap<OrderId, Entry>,
     timed: BTreeSet<(Instant, OrderId)>,
-    ready: HashMap<Owner, Line>,
-    turns: VecDeque<Owner>,
+    /// A million orders of a hundred users hold a hundred names.
+    owners: HashSet<Arc<Owner>>,
+    ready: HashMap<Arc<Owner>, Line>,
+    turns: VecDeque<Arc<Owner>>,
     /// Due looks by what a list would show them in; exactly the entries with an inventory that are `At` or `Ready`.
     looks: HashMap<Arc<Inventory>, BTreeSet<(Instant, OrderId)>>,
     lists: HashMap<Arc<Inventory>, Listed>,
@@ -169,6 +171,7 @@ impl Due {
             is_loaded: false,
             entries: HashMap::new(),
             timed: BTreeSet::new(),
+            owners: HashSet::new(),
             ready: HashMap::new(),
             turns: VecDeque::new(),
             looks: HashMap::new(),
@@ -192,7 +195,16 @@ impl Due {
     }
 
     /// Puts an order in unless it is there already.
-    pub(crate) fn insert(&mut self, id: OrderId, owner: Owner, at: Instant, memory: Memory) {
+    pub(crate) fn insert(&mut self, id: OrderId, owner: Owner, at: Instant, mut memory: Memory) {
+        memory.inventory = memory.inventory.map(|inventory| self.shared(inventory));
+        let owner = match self.owners.get(&owner) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let owner = Arc::new(owner);
+                self.owners.insert(Arc::clone(&owner));
+                owner
+            }
+        };
         if let hash_map::Entry::Vacant(vacant) = self.entries.entry(id) {
             self.unasked += usize::from(memory.unasked);
             vacant.insert(Entry { owner, place: Place::Resting, memory, noticed: 0, again: false });
@@ -275,7 +287,8 @@ impl Due {
     }
 
     /// An order that was taken comes back.
-    pub(crate) fn finish(&mut self, id: OrderId, memory: Memory, next: Next, now: Instant) {
+    pub(crate) fn finish(&mut self, id: OrderId, mut memory: Memory, next: Next, now: Instant) {
+        memory.inventory = memory.inventory.map(|inventory| self.shared(inventory));
         let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.place == Place::Running) else {
             return;
         };
@@ -363,6 +376,11 @@ impl Due {
     /// Orders that the cloud was never asked for.
     pub(crate) const fn unasked(&self) -> usize {
         self.unasked
+    }
+
+    /// The same inventory, as the other orders of it name it.
+    fn shared(&self, inventory: Arc<Inventory>) -> Arc<Inventory> {
+        self.looks.get_key_value(&inventory).map_or(inventory, |(known, _)| Arc::clone(known))
     }
 
     fn start(&mut self, id: OrderId) -> Option<Memory> {
@@ -478,9 +496,9 @@ impl Due {
             }
             Place::Ready(_) => {
                 self.standing += 1;
-                let line = self.ready.entry(entry.owner.clone()).or_default();
+                let line = self.ready.entry(Arc::clone(&entry.owner)).or_default();
                 if line.is_empty() {
-                    self.turns.push_back(entry.owner.clone());
+                    self.turns.push_back(Arc::clone(&entry.owner));
                 }
                 line.push(id, entry.memory.inventory.is_some());
             }

@@ -2,6 +2,7 @@
 //!
 //! It changes nothing and needs no running site; where one runs, it is asked too.
 
+mod clouds;
 mod machine;
 mod publishers;
 mod site;

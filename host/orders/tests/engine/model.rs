@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use archipel_model::order::{Kind, State};
+use archipel_model::order::{Kind, State, Status};
 use archipel_model::plugin::CreateBehaviour;
 use archipel_model::{Error, ErrorKind, OrderId};
 use futures::FutureExt as _;
@@ -31,6 +31,8 @@ enum Command {
     Disk(u64),
     Late(u64),
     Destroy(usize),
+    Unlist(usize),
+    Stale(usize, bool),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,11 +86,13 @@ fn commands() -> impl Strategy<Value = Command> {
         1 => Just(Command::Stop),
         1 => Just(Command::Steal),
         6 => faults().prop_map(Command::RequestFault),
-        3 => (0_u8..3, faults()).prop_map(|(what, fault)| Command::OtherFault(what, fault)),
+        3 => (0_u8..4, faults()).prop_map(|(what, fault)| Command::OtherFault(what, fault)),
         1 => any::<bool>().prop_map(Command::Away),
         1 => (1_u64..3_000).prop_map(Command::Disk),
         1 => (0_u64..18_000).prop_map(Command::Late),
         1 => (0_usize..20).prop_map(Command::Destroy),
+        1 => (0_usize..20).prop_map(Command::Unlist),
+        1 => (0_usize..20, any::<bool>()).prop_map(|(at, failed)| Command::Stale(at, failed)),
     ]
 }
 
@@ -97,6 +101,9 @@ async fn play(behaviour: CreateBehaviour, commands: Vec<Command>) {
         std::fs::write(file, format!("{commands:?}")).unwrap();
     }
     let mut rig = Rig::with(behaviour, &["emulated"]);
+    // Two looks are a list, and three instances a page: lists are met as often as looks.
+    rig.settings.list_from = 2;
+    *rig.cloud().page.lock().unwrap() = 3;
     rig.start();
     let mut acknowledged: Vec<OrderId> = Vec::new();
     for command in commands {
@@ -156,6 +163,7 @@ async fn play(behaviour: CreateBehaviour, commands: Vec<Command>) {
                 match what {
                     0 => ledger.get_faults.push_back(fault.fault()),
                     1 => ledger.delete_faults.push_back(fault.fault()),
+                    2 => ledger.list_faults.push_back(fault.fault()),
                     _ => ledger.find_faults.push_back(fault.fault()),
                 }
             }
@@ -178,6 +186,15 @@ async fn play(behaviour: CreateBehaviour, commands: Vec<Command>) {
                 if let Some(instance) = instance {
                     rig.cloud().destroy(&instance.id);
                 }
+            }
+            Command::Unlist(n) => {
+                let instance = at(n, &acknowledged).and_then(|id| rig.order(id).instance);
+                rig.cloud().ledger().unlisted.extend(instance.map(|instance| instance.id));
+            }
+            Command::Stale(n, failed) => {
+                let status = if failed { Status::Failed } else { Status::Stopped };
+                let instance = at(n, &acknowledged).and_then(|id| rig.order(id).instance);
+                rig.cloud().ledger().stale.extend(instance.map(|instance| (instance.id, status)));
             }
         }
     }
@@ -222,6 +239,7 @@ fn heal(rig: &Rig) {
     ledger.get_faults.clear();
     ledger.delete_faults.clear();
     ledger.find_faults.clear();
+    ledger.list_faults.clear();
 }
 
 async fn wait_until(rig: &Rig, so: impl Fn(&Rig) -> bool) {

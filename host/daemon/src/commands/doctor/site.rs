@@ -271,6 +271,7 @@ async fn daemon(config: &Config) -> Vec<Finding> {
                 "`archipel plugin list` tells which plugin is refused, and why",
             )
         }];
+        findings.extend(super::clouds::look(&client).await);
         findings.extend(super::publishers::look(&client, config).await);
         return findings;
     }

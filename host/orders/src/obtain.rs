@@ -290,8 +290,10 @@ impl Step<'_> {
         };
         let descriptor = reach.describe();
         let idempotent = descriptor.create == CreateBehaviour::Idempotent;
+        if descriptor.create == CreateBehaviour::Neither {
+            return self.stop_and_say(order).await;
+        }
         let found = match reach.find().await {
-            _ if descriptor.create == CreateBehaviour::Neither => return self.stop_and_say(order).await,
             Ok(found) => Some(found),
             Err(Failure::Cloud(error)) if error.kind == ErrorKind::Unsupported => None,
             Err(failure) => return self.away(order, &failure).await,

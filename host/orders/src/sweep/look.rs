@@ -1,7 +1,7 @@
 //! One sweep of one cloud: which accounts there are, what they hold, what of that no order has; then, `settle` later, each of
 //! these once more.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use archipel_model::order::{Kind, Order, State};
@@ -112,15 +112,9 @@ impl Orders {
         let mut forgotten = Vec::new();
         for states in [Vec::new(), vec![State::Closed]] {
             let mut query = OrderQuery {
-                visible: Visible::Any,
-                kind: None,
                 states,
                 cloud: Some(cloud.clone()),
-                site: None,
-                labels: BTreeMap::new(),
-                unreachable: None,
-                after: None,
-                limit: self.config.settings.page,
+                ..OrderQuery::of(Visible::Any, self.config.settings.page)
             };
             loop {
                 let page = self.store.list(&query).await?;
@@ -153,8 +147,7 @@ impl Orders {
     ) -> Result<Option<UnknownInstance>, Error> {
         let Suspect { access, kind, account, order, tagged } = suspect;
         let known = self.store.get(*order).await?;
-        let before = began.minus(access.describe().settle);
-        let Some(why) = judge(known.as_ref(), access.cloud(), *kind, tagged, before) else { return Ok(None) };
+        let Some(why) = self.judge(known.as_ref(), access, *kind, tagged, began) else { return Ok(None) };
         let reach = access.about(OrderRef {
             id: *order,
             tag: tagged.tag.clone(),
@@ -193,6 +186,36 @@ impl Orders {
     }
 }
 
+impl Orders {
+    /// Why this instance is no order's, if it is none's. What changed less than `settle` before the sweep began may have been
+    /// listed as it was then.
+    fn judge(
+        &self,
+        order: Option<&Order>,
+        access: &Access<'_>,
+        kind: Kind,
+        tagged: &Tagged,
+        began: Timestamp,
+    ) -> Option<Why> {
+        let Some(order) = order else { return Some(Why::NoOrder) };
+        if order.cloud != *access.cloud() || order.kind != kind {
+            return Some(Why::Misplaced);
+        }
+        let settle = access.describe().settle;
+        let is_settled =
+            order.updated_at <= began.minus(settle) && self.steady.waited(order.updated_at) >= settle;
+        match order.state {
+            State::Open | State::Waiting | State::Selected | State::Spawning | State::Closing => None,
+            State::Closed => Some(Why::ClosedOrder).filter(|_| is_settled),
+            State::FailedOnRequest => Some(Why::FailedOrder).filter(|_| is_settled && !order.outcome_unknown),
+            _ => match &order.instance {
+                Some(held) if held.id == tagged.instance.id => None,
+                _ => Some(Why::Duplicate),
+            },
+        }
+    }
+}
+
 impl<'a> Round<'a, '_> {
     /// Lists what one account holds of one kind.
     async fn list(&mut self, access: Access<'a>, account: &str, kind: Kind) -> Result<(), Failure> {
@@ -225,8 +248,8 @@ impl<'a> Round<'a, '_> {
             self.shown.insert(order);
         }
         let settle = access.describe().settle;
-        let is_young = tagged.created_at.is_some_and(|made| self.orders.clock.now() < made.plus(settle));
-        let why = judge(known.as_ref(), access.cloud(), kind, &tagged, self.began.minus(settle));
+        let is_young = tagged.created_at.is_some_and(|made| self.orders.steady.waited(made) < settle);
+        let why = self.orders.judge(known.as_ref(), access, kind, &tagged, self.began);
         if is_young || why.is_none() {
             return Ok(());
         }
@@ -243,30 +266,6 @@ impl<'a> Round<'a, '_> {
 /// Closed by an administrator, who could not know what the cloud still holds of it.
 fn is_forgotten(order: &Order) -> bool {
     order.state == State::Closed && order.outcome_unknown
-}
-
-/// Why this instance is no order's, if it is none's. What changed since `before` may have been listed as it was then.
-fn judge(
-    order: Option<&Order>,
-    cloud: &CloudName,
-    kind: Kind,
-    tagged: &Tagged,
-    before: Timestamp,
-) -> Option<Why> {
-    let Some(order) = order else { return Some(Why::NoOrder) };
-    if order.cloud != *cloud || order.kind != kind {
-        return Some(Why::Misplaced);
-    }
-    let is_settled = order.updated_at <= before;
-    match order.state {
-        State::Open | State::Waiting | State::Selected | State::Spawning | State::Closing => None,
-        State::Closed => Some(Why::ClosedOrder).filter(|_| is_settled),
-        State::FailedOnRequest => Some(Why::FailedOrder).filter(|_| is_settled && !order.outcome_unknown),
-        _ => match &order.instance {
-            Some(held) if held.id == tagged.instance.id => None,
-            _ => Some(Why::Duplicate),
-        },
-    }
 }
 
 fn orphan(order: &Order, is_shown: Option<bool>) -> PossibleOrphan {

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
-use archipel_model::SiteId;
+use archipel_model::{Clock, SiteId, SystemClock, Timestamp};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -85,7 +85,7 @@ pub struct Imported {
     /// The last commit of the export; numbers go on after it.
     pub stamp: u64,
     /// When the export was made.
-    pub made_at: archipel_model::Timestamp,
+    pub made_at: Timestamp,
     /// Of the store that was exported.
     pub earlier_incarnation: Uuid,
     /// Of the new store.
@@ -165,6 +165,14 @@ async fn must_be_empty(dir: &Path, options: &SledOptions) -> Result<Option<Lock>
     }
 }
 
+/// The new store's life begins after everything that is in it: orders that are older are known to be an earlier life's, also
+/// where this machine's clock is behind the one that made the copy.
+fn incarnation_after(made_at: Timestamp) -> Uuid {
+    let ms = SystemClock.now().as_unsigned_millis().max(made_at.as_unsigned_millis().saturating_add(1));
+    let nanos = u32::try_from(ms % 1000).unwrap_or(0).saturating_mul(1_000_000);
+    Uuid::new_v7(uuid::Timestamp::from_unix_time(ms / 1000, nanos, 0, 0))
+}
+
 /// Reads the whole file into a new store in `dir`.
 fn fill(
     file: &mut dyn BufRead,
@@ -187,7 +195,7 @@ fn fill(
         return Err(lines.wrong("it does not count the lines that there are; the file was altered"));
     }
     loading.sums(&mut bulk)?;
-    let incarnation = Uuid::now_v7();
+    let incarnation = incarnation_after(header.made_at);
     bulk.put(keys::SCHEMA, SCHEMA.to_string().as_bytes())?;
     bulk.put(keys::SITE, header.site.as_bytes())?;
     bulk.put(keys::INCARNATION, incarnation.to_string().as_bytes())?;
@@ -384,6 +392,22 @@ async fn prove(dir: &Path, site: &SiteId, options: &SledOptions) -> Result<(), I
             let what =
                 first.map(|problem| format!("{} {}: {}", problem.collection, problem.key, problem.what));
             Err(ImportError::Unfit { what: what.unwrap_or_default() })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_life_begins_after_its_copy_was_made_whatever_this_machines_clock_says() {
+        for made_at in [0, 4_000_000_000_123] {
+            let made_at = Timestamp::from_millis(made_at);
+            let (seconds, nanos) = incarnation_after(made_at).get_timestamp().unwrap().to_unix();
+            let began = seconds * 1000 + u64::from(nanos / 1_000_000);
+            assert!(began > made_at.as_unsigned_millis(), "{began}");
+            assert_ne!(incarnation_after(made_at), incarnation_after(made_at));
         }
     }
 }

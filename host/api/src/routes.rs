@@ -8,6 +8,7 @@ pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod me;
 pub(crate) mod orders;
+pub(crate) mod power;
 pub(crate) mod publishers;
 pub(crate) mod sweep;
 pub(crate) mod tokens;
@@ -21,6 +22,7 @@ pub(crate) fn all() -> Routes {
     let routes = me::routes(routes);
     let routes = clouds::routes(routes);
     let routes = collections::routes(routes);
+    let routes = power::routes(routes);
     let routes = bulk::routes(routes);
     let routes = events::routes(routes);
     let routes = admin::routes(routes);

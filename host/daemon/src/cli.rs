@@ -217,6 +217,25 @@ pub(crate) enum OrderCommand {
         id: String,
     },
 
+    /// Freeze a machine in memory; `resume` wakes it.
+    Pause(ActArgs),
+
+    /// Wake a machine that was paused or hibernated.
+    Resume(ActArgs),
+
+    /// Shut a machine down; it keeps its disks and addresses, and `start` starts it again.
+    #[command(after_help = "Example:\n  archipel order stop ID --wait")]
+    Stop(ActArgs),
+
+    /// Start a machine that was stopped.
+    Start(ActArgs),
+
+    /// Shut a machine down and start it.
+    Reboot(ActArgs),
+
+    /// Save a machine to disk; `resume` wakes it.
+    Hibernate(ActArgs),
+
     /// Delete an order, and with it what the cloud made.
     #[command(after_help = "Example:\n  archipel order delete ID --cascade --wait")]
     Delete {
@@ -242,6 +261,15 @@ pub(crate) enum OrderCommand {
         #[arg(long)]
         reason: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ActArgs {
+    /// The order of the machine.
+    pub(crate) id: String,
+    /// Wait until it is so; exit code 1 where it came to nothing.
+    #[arg(long)]
+    pub(crate) wait: bool,
 }
 
 #[derive(Debug, Args)]

@@ -12,11 +12,13 @@ pub mod order;
 pub mod plugin;
 pub mod plugin_admin;
 pub mod plugin_storage;
+pub mod power;
 pub mod publisher;
 pub mod secret;
 pub mod site;
 pub mod spec;
 pub mod time;
+pub mod transition;
 pub mod user;
 
 pub use error::{Applied, Error, ErrorKind, Result};

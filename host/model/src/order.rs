@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::power::Power;
 use crate::{CloudName, Error, ErrorKind, FederationUser, OrderId, Owner, SiteId, Timestamp};
 
 /// What kind of thing is ordered. More will come: never match without a wildcard outside this crate.
@@ -379,6 +380,9 @@ pub struct Order {
     pub missing_since: Option<Timestamp>,
     /// How far the deletion has come.
     pub closing: Option<Closing>,
+    /// The power action under way; there in pausing, stopping, hibernating and resuming, and in fulfilled during a reboot.
+    #[serde(default)]
+    pub power: Option<Power>,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// When a client-visible thing last changed.
@@ -393,6 +397,11 @@ impl Order {
     /// Whose it is.
     pub fn owner(&self) -> Owner {
         self.user.owner()
+    }
+
+    /// Nothing will change by itself: the state is settled, and no reboot is under way.
+    pub fn is_settled(&self) -> bool {
+        self.state.is_settled() && self.power.is_none()
     }
 
     /// What every instance of it carries in the cloud.

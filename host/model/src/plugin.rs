@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::order::{Allocation, Kind, Status};
+use crate::power::PowerAction;
 use crate::{Error, FederationUser, LocalToken, OrderId, Owner, SecretBytes, SiteId, Timestamp};
 
 /// The circumstances of one request.
@@ -408,9 +409,6 @@ pub struct DriverDescriptor {
     pub create: CreateBehaviour,
     /// After so long a create of unknown outcome is visible, or never was.
     pub settle: Duration,
-    /// Power actions it knows.
-    #[serde(default)]
-    pub actions: Vec<String>,
 }
 
 /// Drives one kind of instance of one cloud.
@@ -440,6 +438,22 @@ pub trait InstanceDriver: Send + Sync {
     async fn find_instances(&self, order: &OrderRef, token: &LocalToken) -> Result<Vec<Tagged>, Error>;
     /// All instances of this site in the account.
     async fn list_instances(&self, token: &LocalToken, cursor: Option<&str>) -> Result<TaggedPage, Error>;
+}
+
+/// Acts on the power of machines.
+#[async_trait]
+pub trait PowerDriver: Send + Sync {
+    /// The actions that it has.
+    fn actions(&self) -> &[PowerAction];
+    /// Asks the cloud for one; accepted is enough, and one that is so already is no error. Looks show what came of it.
+    async fn act(
+        &self,
+        action: PowerAction,
+        id: &str,
+        driver_state: &str,
+        order: &OrderRef,
+        token: &LocalToken,
+    ) -> Result<(), Error>;
 }
 
 /// A network that exists in the cloud.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use crate::order::Kind;
 use crate::plugin::{
     Authentication, Authorization, FederationIdentity, ImageDriver, InstanceDriver, Mapper, NetworkLister,
-    QuotaDriver, SpecDriver, TokenGenerator,
+    PowerDriver, QuotaDriver, SpecDriver, TokenGenerator,
 };
+use crate::power::PowerAction;
 use crate::{CloudName, Error, SiteId};
 
 /// How users of one kind are known.
@@ -104,6 +105,8 @@ pub struct CloudBinding {
     pub mapper_digest: String,
     /// Drivers by kind; a kind without one is `unsupported`.
     pub drivers: BTreeMap<Kind, Arc<dyn InstanceDriver>>,
+    /// Power actions on its machines.
+    pub power: Option<Arc<dyn PowerDriver>>,
     /// Existing networks.
     pub networks: Option<Arc<dyn NetworkLister>>,
     /// Quota.
@@ -124,6 +127,21 @@ impl CloudBinding {
     pub fn driver(&self, kind: Kind) -> Result<&Arc<dyn InstanceDriver>, Error> {
         self.drivers.get(&kind).ok_or_else(|| {
             Error::unsupported(format!("cloud {} has no driver for {}", self.name, kind.collection()))
+        })
+    }
+
+    /// The driver of a power action.
+    ///
+    /// # Errors
+    /// `unsupported` where the cloud has no such action.
+    pub fn power(&self, action: PowerAction) -> Result<&Arc<dyn PowerDriver>, Error> {
+        let has = self.power.as_ref().map_or(&[][..], |driver| driver.actions());
+        self.power.as_ref().filter(|_| has.contains(&action)).ok_or_else(|| {
+            let known: Vec<&str> = has.iter().map(|action| action.as_str()).collect();
+            Error::unsupported(match known.as_slice() {
+                [] => format!("cloud {} has no power actions", self.name),
+                known => format!("cloud {} cannot {action} machines; it can {}", self.name, known.join(", ")),
+            })
         })
     }
 }

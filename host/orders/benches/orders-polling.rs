@@ -213,6 +213,7 @@ fn fulfilled(cloud: &CloudName, number: usize) -> Order {
         retry_at: None,
         missing_since: None,
         closing: None,
+        power: None,
         created_at: now,
         updated_at: now,
         version: 4,
@@ -241,6 +242,7 @@ fn binding(name: &CloudName, driver: Driver) -> Arc<CloudBinding> {
         mapper_name: "one".into(),
         mapper_digest: "one".into(),
         drivers: BTreeMap::from([(Kind::Compute, driver)]),
+        power: None,
         networks: None,
         quota: None,
         specs: None,
@@ -275,11 +277,7 @@ impl Driver {
 #[async_trait]
 impl InstanceDriver for Driver {
     fn descriptor(&self) -> DriverDescriptor {
-        DriverDescriptor {
-            create: CreateBehaviour::Searchable,
-            settle: Duration::from_secs(10),
-            actions: Vec::new(),
-        }
+        DriverDescriptor { create: CreateBehaviour::Searchable, settle: Duration::from_secs(10) }
     }
 
     async fn request_instance(&self, _: &CreateContext, _: &LocalToken) -> Result<Created, Error> {

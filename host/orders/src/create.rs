@@ -246,6 +246,7 @@ impl Orders {
             retry_at: None,
             missing_since: None,
             closing: None,
+            power: None,
             created_at: now,
             updated_at: now,
             version: 0,

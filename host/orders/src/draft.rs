@@ -5,11 +5,12 @@
 //! is woken.
 
 use archipel_model::order::{Closing, Fault, Order, Scope, State, Unreachable};
+use archipel_model::power::{Power, PowerAction};
 use archipel_model::{Error, OrderId, Timestamp};
 use serde_json::json;
 
 use crate::store::{Change, Claim, NewEvent};
-use crate::table::{self, Why};
+use crate::table::{TABLE, Why};
 
 /// The reason of an order whose account the mapper no longer gives.
 pub(crate) const ACCOUNT_LOST: &str = "account-lost";
@@ -53,7 +54,7 @@ impl Draft {
 
     /// A new order in `open`, version 1.
     pub(crate) fn accept(mut order: Order, now: Timestamp) -> Result<Accepted, Error> {
-        let row = table::find(None, State::Open, Why::Accepted)?;
+        let row = TABLE.find(None, State::Open, Why::Accepted)?;
         order.state = row.to;
         order.version = 1;
         order.revision = 1;
@@ -69,14 +70,15 @@ impl Draft {
         &self.order
     }
 
-    /// Enters a state.
+    /// Enters a state. It ends a power action: what begins one says so after it.
     pub(crate) fn go(mut self, to: State, why: Why) -> Result<Self, Error> {
-        let row = table::find(Some(self.order.state), to, why)?;
+        let row = TABLE.find(Some(self.order.state), to, why)?;
         self.order.state = row.to;
         if to != State::Waiting {
             self.order.waiting_for.clear();
         }
         self.order.missing_since = None;
+        self.order.power = None;
         match to {
             State::Closing => {
                 self.order.closing = Some(Closing::default());
@@ -92,6 +94,19 @@ impl Draft {
         }
         self.happened.push(Happened::Entered(to));
         Ok(self)
+    }
+
+    /// A user asked for a power action.
+    pub(crate) fn ask(self, action: PowerAction) -> Result<Self, Error> {
+        let power = Power { action, from: self.order.state, since: self.now, accepted_at: None };
+        let asked = match action.through() {
+            Some(state) => self.go(state, Why::Asked)?,
+            None => self,
+        };
+        Ok(asked.edit(|order| {
+            order.power = Some(power);
+            order.fault = None;
+        }))
     }
 
     /// Changes anything but the state.
@@ -260,6 +275,9 @@ fn as_seen(order: &Order) -> Order {
     seen.updated_at = Timestamp::default();
     seen.version = 0;
     seen.revision = 0;
+    if let Some(power) = &mut seen.power {
+        power.accepted_at = None;
+    }
     if let Some(instance) = &mut seen.instance {
         instance.driver_state.clear();
         instance.observed_at = None;

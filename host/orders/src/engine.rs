@@ -157,7 +157,7 @@ impl Orders {
             events.borrow_and_update();
             let order = self.existing(id).await?;
             let reached = match until {
-                WaitFor::Settled => order.state.is_settled(),
+                WaitFor::Settled => order.is_settled(),
                 WaitFor::ChangedSince(version) => order.version != version,
             };
             if reached || Instant::now() >= end {

@@ -8,10 +8,10 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `create`, `resolve`, `validate`, `limits` | accepting orders |
-//! | `patch`, `delete`, `engine` | the other requests |
+//! | `patch`, `delete`, `power`, `engine` | the other requests |
 //! | `table`, `draft` | what may be written |
 //! | `scheduler`, `queue`, `due`, `pace` | when an order is worked on |
-//! | `step`, `obtain`, `adopt`, `observe`, `close` | what is done then, by state |
+//! | `step`, `obtain`, `adopt`, `observe`, `switch`, `close` | what is done then, by state |
 //! | `steady` | how long a wait that protects has lasted for certain |
 //! | `poll` | many looks by one list |
 //! | `sweep` | what the clouds hold that no order has |
@@ -35,6 +35,7 @@ mod obtain;
 mod pace;
 mod patch;
 mod poll;
+mod power;
 mod queue;
 mod reach;
 pub mod request;
@@ -45,6 +46,7 @@ mod steady;
 mod step;
 pub mod store;
 pub mod sweep;
+mod switch;
 pub mod table;
 mod tokens;
 mod validate;

@@ -58,7 +58,7 @@ impl Step<'_> {
                 let mut twins = Vec::new();
                 if order.state == State::Spawning
                     && order.attempts > 1
-                    && !moves(order.state, view.status).is_empty()
+                    && !moves(order, view.status).is_empty()
                 {
                     match self.remove_twins(order, &reach, &view.id).await {
                         Ok(removed) => twins = removed,
@@ -84,7 +84,7 @@ impl Step<'_> {
             see(order, view, now);
         });
         draft = twins.iter().fold(draft, |draft, twin| draft.duplicate_removed(twin));
-        for (to, why) in moves(order.state, view.status) {
+        for (to, why) in moves(order, view.status) {
             draft = draft.go(*to, *why).map_err(Trouble::Defect)?;
         }
         draft = match draft.order().state {
@@ -100,9 +100,7 @@ impl Step<'_> {
                 .go(State::FailedAfterRequest, Why::DeadlinePassed)
                 .map_err(Trouble::Defect)?
                 .fault(&step::deadline_error(), None),
-            state if state != order.state && state.satisfies_dependants() => {
-                draft.edit(|order| order.fault = None)
-            }
+            state if state != order.state && state.is_settled() => draft.edit(|order| order.fault = None),
             _ => draft,
         };
         let written = self.write(draft).await?;
@@ -156,13 +154,14 @@ impl Step<'_> {
     }
 }
 
-/// The transitions that a look calls for, in order.
-pub(crate) fn moves(state: State, status: Status) -> &'static [(State, Why)] {
+/// The transitions that a look calls for, in order. On the way from one power state to another, the one that it left says
+/// nothing: the cloud may not have begun.
+pub(crate) fn moves(order: &Order, status: Status) -> &'static [(State, Why)] {
     use State::{
         FailedAfterRequest, Fulfilled, Hibernated, Hibernating, Paused, Pausing, Resuming, Spawning, Stopped,
         Stopping,
     };
-    match (state, status) {
+    match (order.state, status) {
         (FailedAfterRequest, Status::Failed) => &[],
         (_, Status::Failed) => &[(FailedAfterRequest, Why::Broke)],
         (_, Status::Creating | Status::Busy | Status::Unknown) => &[],
@@ -179,16 +178,29 @@ pub(crate) fn moves(state: State, status: Status) -> &'static [(State, Why)] {
             &[(Fulfilled, Why::HealthyAgain), (Hibernated, Why::Found)]
         }
 
-        (Paused | Stopped | Hibernated, Status::Ready) => &[(Fulfilled, Why::Found)],
-        (Fulfilled | Stopped | Hibernated, Status::Paused) => &[(Paused, Why::Found)],
-        (Fulfilled | Paused | Hibernated, Status::Stopped) => &[(Stopped, Why::Found)],
-        (Fulfilled | Paused | Stopped, Status::Hibernated) => &[(Hibernated, Why::Found)],
-
         (Pausing, Status::Paused) => &[(Paused, Why::Done)],
         (Stopping, Status::Stopped) => &[(Stopped, Why::Done)],
         (Hibernating, Status::Hibernated) => &[(Hibernated, Why::Done)],
         (Resuming, Status::Ready) => &[(Fulfilled, Why::Done)],
-        _ => &[],
+        (Resuming, status) if steady(status) == order.power.as_ref().map(|power| power.from) => &[],
+
+        (Paused | Stopped | Hibernated, Status::Ready) => &[(Fulfilled, Why::Found)],
+        (Paused, Status::Paused) | (Stopped, Status::Stopped) | (Hibernated, Status::Hibernated) => &[],
+        (_, Status::Ready) => &[],
+        (_, Status::Paused) => &[(Paused, Why::Found)],
+        (_, Status::Stopped) => &[(Stopped, Why::Found)],
+        (_, Status::Hibernated) => &[(Hibernated, Why::Found)],
+    }
+}
+
+/// The state of an order whose machine is so; none for what is on its way, broken or not known.
+pub(crate) fn steady(status: Status) -> Option<State> {
+    match status {
+        Status::Ready => Some(State::Fulfilled),
+        Status::Paused => Some(State::Paused),
+        Status::Stopped => Some(State::Stopped),
+        Status::Hibernated => Some(State::Hibernated),
+        Status::Creating | Status::Busy | Status::Failed | Status::Unknown => None,
     }
 }
 
@@ -233,38 +245,74 @@ pub(crate) fn is_away(error: &Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use archipel_model::power::{Power, PowerAction};
+
     use super::*;
-    use crate::table;
+    use crate::table::TABLE;
+
+    const STATUSES: [Status; 8] = [
+        Status::Creating,
+        Status::Ready,
+        Status::Busy,
+        Status::Paused,
+        Status::Stopped,
+        Status::Hibernated,
+        Status::Failed,
+        Status::Unknown,
+    ];
+
+    fn order(state: State, power: Option<Power>) -> Order {
+        let order = serde_json::json!({
+            "id": archipel_model::OrderId::generate(), "kind": "compute", "name": "", "spec": {}, "site": "s", "cloud": "c",
+            "user": {"issuer": "i", "subject": "s", "name": "", "groups": [], "entitlements": [], "attributes": [],
+                "assurance": "", "authenticated_at": Timestamp::default()},
+            "state": state, "waiting_for": [], "depends_on": [], "labels": {}, "on_quota": "fail", "attempts": 1,
+            "outcome_unknown": false, "created_at": Timestamp::default(), "updated_at": Timestamp::default(),
+            "version": 1, "revision": 1,
+        });
+        Order { power, ..serde_json::from_value(order).unwrap() }
+    }
+
+    fn in_the_table(order: &Order) {
+        for status in STATUSES {
+            let mut at = order.state;
+            for (to, why) in moves(order, status) {
+                TABLE.find(Some(at), *to, *why).unwrap();
+                at = *to;
+            }
+            if order.power.is_none() && can_be_looked_at(order) {
+                assert!(steady(status).is_none_or(|steady| steady == at), "{status:?} in {}", order.state);
+            }
+        }
+    }
 
     #[test]
-    fn every_move_that_a_look_can_call_for_is_in_the_table() {
-        for state in State::ALL {
-            if matches!(
-                state,
-                State::Open
-                    | State::Waiting
-                    | State::Selected
-                    | State::FailedOnRequest
-                    | State::Closing
-                    | State::Closed
-            ) {
-                continue;
-            }
-            for status in [
-                Status::Creating,
-                Status::Ready,
-                Status::Busy,
-                Status::Paused,
-                Status::Stopped,
-                Status::Hibernated,
-                Status::Failed,
-                Status::Unknown,
-            ] {
-                let mut at = *state;
-                for (to, why) in moves(*state, status) {
-                    table::find(Some(at), *to, *why).unwrap();
-                    at = *to;
-                }
+    fn every_move_that_a_look_can_call_for_is_in_the_table_and_leads_to_what_was_seen() {
+        for state in [
+            State::Spawning,
+            State::Fulfilled,
+            State::Paused,
+            State::Stopped,
+            State::Hibernated,
+            State::FailedAfterRequest,
+        ] {
+            in_the_table(&order(state, None));
+        }
+        for action in PowerAction::ALL {
+            for from in action.allowed_in() {
+                let power =
+                    Power { action: *action, from: *from, since: Timestamp::default(), accepted_at: None };
+                let under_way = order(action.through().unwrap_or(*from), Some(power));
+                in_the_table(&under_way);
+                let left: Vec<Status> =
+                    STATUSES.into_iter().filter(|status| steady(*status) == Some(*from)).collect();
+                assert!(moves(&under_way, left[0]).is_empty(), "the cloud may not have begun");
+                let reached: Vec<State> = STATUSES
+                    .into_iter()
+                    .filter(|status| steady(*status) == Some(action.leads_to()))
+                    .flat_map(|status| moves(&under_way, status).iter().map(|(to, _)| *to))
+                    .collect();
+                assert!(reached == [action.leads_to()] || action.through().is_none(), "{action} {reached:?}");
             }
         }
     }

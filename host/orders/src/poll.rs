@@ -52,7 +52,7 @@ impl Inventory {
                 | State::FailedAfterRequest
         );
         let account = order.local_account.clone()?;
-        (is_steady && order.instance.is_some() && order.unreachable.is_none())
+        (is_steady && order.power.is_none() && order.instance.is_some() && order.unreachable.is_none())
             .then(|| Arc::new(Self { account, kind: order.kind }))
     }
 }
@@ -178,7 +178,7 @@ impl Step<'_> {
             is_being_made && (self.memory.quiet % OWN_LOOK == OWN_LOOK - 1 || self.deadline_passed(&order));
         let is_as_before = order.missing_since.is_none()
             && order.instance.as_ref().is_some_and(|known| is_the_same(known, view))
-            && moves(order.state, view.status).is_empty();
+            && moves(&order, view.status).is_empty();
         if self.memory.inventory.is_none() || is_own_turn || self.lease_calls(&order) || !is_as_before {
             return Ok(None);
         }

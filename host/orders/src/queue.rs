@@ -241,6 +241,7 @@ impl Orders {
                     for order in page.items {
                         let within = match order.state {
                             State::Open | State::Selected | State::Spawning | State::Closing => 500,
+                            _ if order.power.is_some() => 500,
                             _ => settings.spread_ms,
                         };
                         let at = now + pace::spread(Settings::ms(within));

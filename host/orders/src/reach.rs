@@ -12,6 +12,7 @@ use archipel_model::plugin::{
     Context, CreateContext, Created, Dependency, DriverDescriptor, InstanceDriver, Observed, Operation,
     OrderRef, Tagged, TaggedPage,
 };
+use archipel_model::power::PowerAction;
 use archipel_model::site::{CloudBinding, Generation};
 use archipel_model::{Applied, CloudName, Error, ErrorKind, LocalToken};
 
@@ -180,6 +181,15 @@ impl<'a> Reach<'a> {
             Err(Failure::Cloud(error)) if error.kind == ErrorKind::NotFound => Ok(()),
             answer => answer,
         }
+    }
+
+    /// Asks for a power action; accepted, or so already: both are good. Asked again only where the cloud surely did nothing.
+    pub(crate) async fn act(&self, action: PowerAction, id: &str, driver_state: &str) -> Result<(), Failure> {
+        let driver = self.cloud.power(action).map_err(Failure::Cloud)?;
+        archipel_model::fail::point("before-power-action");
+        let answer = call!(self, token => driver.act(action, id, driver_state, &self.order, &token), again if |error| error.applied == Applied::No);
+        archipel_model::fail::point("after-power-action");
+        answer
     }
 
     /// Instances with exactly this order's tag, oldest first.

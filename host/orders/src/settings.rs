@@ -114,6 +114,8 @@ settings! {
     slow_retry_ms: u64 = 600_000,
     /// A delete that was accepted but does nothing is asked for again after so long.
     delete_again_ms: u64 = 60_000,
+    /// A power action that the cloud has not ended after so long is given up: the order goes back to the state before, with a fault.
+    power_timeout_ms: u64 = 600_000,
     /// One call to a mapper or driver may take so long; the runtime's own deadline is shorter. Protects the queue's slots.
     call_timeout_ms: u64 = 300_000,
     /// Calls in a row that a cloud does not answer, after which it is only probed: its slots and its users' patience are spared.

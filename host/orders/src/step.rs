@@ -60,6 +60,8 @@ pub(crate) struct Memory {
     pub(crate) ended_at: Option<Timestamp>,
     /// Quota may have become free: try although the back-off is not over.
     pub(crate) quota_freed: bool,
+    /// A power action was asked for, and what became of it is not known.
+    pub(crate) power_unknown: bool,
     /// The newest version that was read or written.
     pub(crate) version: u64,
     /// The next step is a look that a list may take the place of: this one.
@@ -149,6 +151,7 @@ impl<'a> Step<'a> {
             State::Open | State::Waiting => self.prepare(&order).await?,
             State::Selected => self.resume(&order).await?,
             State::FailedOnRequest => Next::EVENT,
+            _ if order.power.is_some() => self.switch(&order).await?,
             _ => self.observe(&order).await?,
         };
         Ok(self.while_it_lives(&order, next))

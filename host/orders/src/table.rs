@@ -1,13 +1,8 @@
-//! The one table of transitions. A transition that is not in it cannot be written: [`crate::draft`] builds every commit
-//! and asks [`find`] first. The page `STATES.md` is made of this table and tested against it.
-//!
-//! Rows for pausing, stopping, hibernating and resuming are here before their actions are: a poll already follows what
-//! users do with the cloud's own tools.
+//! The one table of an order's transitions. A transition that is not in it cannot be written: [`crate::draft`] builds every
+//! commit and asks [`TABLE`] first. The page `STATES.md` is made of this table and tested against it.
 
-use std::fmt::Write as _;
-
-use archipel_model::Error;
 use archipel_model::order::State;
+use archipel_model::transition::{Table, Transition};
 
 use State::{
     Closed, Closing, FailedAfterRequest, FailedOnRequest, Fulfilled, Hibernated, Hibernating, Open, Paused,
@@ -69,20 +64,7 @@ pub enum Why {
     Forgotten,
 }
 
-/// Some rows of the table: from any of `from` (empty: from nothing) to `to`.
-#[derive(Clone, Copy, Debug)]
-pub struct Transition {
-    /// Where it may stand before.
-    pub from: &'static [State],
-    /// Where it stands after.
-    pub to: State,
-    /// What brings it about.
-    pub why: Why,
-    /// The same for a reader.
-    pub when: &'static str,
-}
-
-const fn row(from: &'static [State], to: State, why: Why, when: &'static str) -> Transition {
+const fn row(from: &'static [State], to: State, why: Why, when: &'static str) -> Transition<State, Why> {
     Transition { from, to, why, when }
 }
 
@@ -106,8 +88,14 @@ const ANY_BUT_CLOSED: &[State] = &[
 const MADE: &[State] =
     &[Spawning, Fulfilled, Pausing, Paused, Stopping, Stopped, Hibernating, Hibernated, Resuming];
 
+/// On the way from one power state to another.
+const SWITCHING: &[State] = &[Pausing, Stopping, Hibernating, Resuming];
+
 /// The table.
-pub const TABLE: &[Transition] = &[
+pub const TABLE: Table<State, Why> =
+    Table { rows: ROWS, phrases: &[(ANY_BUT_CLOSED, "any but closing and closed")] };
+
+const ROWS: &[Transition<State, Why>] = &[
     row(&[], Open, Why::Accepted, "accepted: one durable commit"),
     row(&[Open], Waiting, Why::MustWait, "a dependency is not satisfied yet, or the cloud is in maintenance"),
     row(&[Waiting], Open, Why::WaitOver, "what it waited for is there, but it cannot be taken yet"),
@@ -166,6 +154,9 @@ pub const TABLE: &[Transition] = &[
     row(&[Fulfilled, Stopped, Hibernated], Paused, Why::Found, "the poll finds it paused"),
     row(&[Fulfilled, Paused, Hibernated], Stopped, Why::Found, "the poll finds it stopped"),
     row(&[Fulfilled, Paused, Stopped], Hibernated, Why::Found, "the poll finds it hibernated"),
+    row(SWITCHING, Paused, Why::Found, "on the way elsewhere, the poll finds it paused"),
+    row(SWITCHING, Stopped, Why::Found, "on the way elsewhere, the poll finds it stopped"),
+    row(SWITCHING, Hibernated, Why::Found, "on the way elsewhere, the poll finds it hibernated"),
     row(ANY_BUT_CLOSED, Closing, Why::Deleted, "deleted by a user"),
     row(ANY_BUT_CLOSED, Closing, Why::LeaseOver, "the lease and its grace are over"),
     row(ANY_BUT_CLOSED, Closing, Why::Cascade, "what it rests on is being deleted with all that rests on it"),
@@ -179,59 +170,20 @@ pub const TABLE: &[Transition] = &[
     row(&[Closing], Closed, Why::Forgotten, "an administrator gave it up, with a reason"),
 ];
 
-/// The row for this transition.
-///
-/// # Errors
-/// `internal`: there is none, so it must not be written.
-pub fn find(from: Option<State>, to: State, why: Why) -> Result<&'static Transition, Error> {
-    TABLE
-        .iter()
-        .find(|row| {
-            row.to == to
-                && row.why == why
-                && from.map_or(row.from.is_empty(), |from| row.from.contains(&from))
-        })
-        .ok_or_else(|| {
-            let from = from.map_or("nothing", State::as_str);
-            Error::internal(format!(
-                "no transition from {from} to {to} by {why:?} is in the table; report this defect"
-            ))
-        })
-}
-
 /// The table as `STATES.md`.
 pub fn markdown() -> String {
-    let mut text = String::from(
+    format!(
         "# States of an order\n\n\
          Made from `src/table.rs` by `cargo test -p archipel-orders`; a transition that is not here cannot be written.\n\
-         `design/orders.md` says what each means.\n\n\
-         | from | to | why | when |\n|---|---|---|---|\n",
-    );
-    for row in TABLE {
-        let from = match row.from {
-            [] => "–".to_owned(),
-            from if from == ANY_BUT_CLOSED => "any but closing and closed".to_owned(),
-            from => from.iter().map(|state| state.as_str()).collect::<Vec<_>>().join(", "),
-        };
-        let _ = writeln!(text, "| {from} | {} | {} | {} |", row.to, word(row.why), row.when);
-    }
-    text
-}
-
-/// `DeadlinePassed` as `deadline-passed`.
-fn word(why: Why) -> String {
-    let mut text = String::new();
-    for letter in format!("{why:?}").chars() {
-        if letter.is_ascii_uppercase() && !text.is_empty() {
-            text.push('-');
-        }
-        text.push(letter.to_ascii_lowercase());
-    }
-    text
+         `design/orders.md` says what each means.\n\n{}",
+        TABLE.markdown()
+    )
 }
 
 #[cfg(test)]
 mod tests {
+    use archipel_model::power::PowerAction;
+
     use super::*;
 
     #[test]
@@ -245,38 +197,35 @@ mod tests {
     }
 
     #[test]
-    fn every_state_can_be_reached_and_all_but_closed_can_be_left() {
-        for state in State::ALL {
-            assert!(TABLE.iter().any(|row| row.to == *state), "{state} is never reached");
-            assert_eq!(TABLE.iter().any(|row| row.from.contains(state)), *state != Closed, "{state}");
-        }
+    fn every_state_can_be_reached_all_but_closed_can_be_left_and_no_row_is_there_twice() {
+        assert_eq!(TABLE.defects(State::ALL, &[Closed]), Vec::<String>::new());
     }
 
     #[test]
     fn every_order_that_is_not_closed_can_be_deleted() {
         for state in State::ALL.iter().filter(|state| !matches!(state, Closing | Closed)) {
-            assert!(find(Some(*state), Closing, Why::Deleted).is_ok(), "{state}");
+            assert!(TABLE.find(Some(*state), Closing, Why::Deleted).is_ok(), "{state}");
+        }
+    }
+
+    #[test]
+    fn every_power_action_can_be_asked_for_done_and_undone_wherever_it_is_allowed() {
+        for action in PowerAction::ALL {
+            let Some(through) = action.through() else { continue };
+            assert!(TABLE.find(Some(through), action.leads_to(), Why::Done).is_ok(), "{action}");
+            for from in action.allowed_in() {
+                assert!(TABLE.find(Some(*from), through, Why::Asked).is_ok(), "{action} in {from}");
+                assert!(TABLE.find(Some(through), *from, Why::Undone).is_ok(), "{action} in {from}");
+            }
         }
     }
 
     #[test]
     fn a_transition_that_is_not_in_the_table_is_refused() {
-        assert!(find(Some(Closed), Open, Why::WaitOver).is_err());
-        assert!(find(Some(Open), Fulfilled, Why::Ready).is_err());
-        assert!(find(Some(FailedOnRequest), Open, Why::NothingDone).is_err());
-        assert!(find(None, Selected, Why::Taken).is_err());
-    }
-
-    #[test]
-    fn no_row_is_there_twice() {
-        for (at, row) in TABLE.iter().enumerate() {
-            for other in TABLE.iter().skip(at + 1) {
-                let same = row.to == other.to && row.why == other.why;
-                assert!(
-                    !same || row.from.iter().all(|from| !other.from.contains(from)),
-                    "{row:?} and {other:?}"
-                );
-            }
-        }
+        assert!(TABLE.find(Some(Closed), Open, Why::WaitOver).is_err());
+        assert!(TABLE.find(Some(Open), Fulfilled, Why::Ready).is_err());
+        assert!(TABLE.find(Some(FailedOnRequest), Open, Why::NothingDone).is_err());
+        assert!(TABLE.find(None, Selected, Why::Taken).is_err());
+        assert!(TABLE.find(Some(Spawning), Pausing, Why::Asked).is_err());
     }
 }

@@ -7,6 +7,7 @@ mod aaa;
 mod cloud;
 mod instances;
 mod mapper;
+mod power;
 
 use std::sync::Arc;
 
@@ -24,3 +25,4 @@ fn absent<T>(interface: &str) -> Result<T, Error> {
 }
 
 pub(crate) use instances::{AttachmentDriver, ComputeDriver, NetworkDriver, VolumeDriver};
+pub(crate) use power::Power;

@@ -6,9 +6,10 @@ use std::time::Duration;
 use archipel_model::plugin::{
     Authentication, Authorization, CloudNetwork, Context, CreateBehaviour, CreateContext, Created,
     Credential, Decision, DriverDescriptor, FederationIdentity, Field, ImageDriver, ImageEntry,
-    InstanceDriver, LoginOutcome, Mapper, NetworkLister, Observed, OrderRef, QuotaDriver, QuotaEntry,
-    Resource, SpecDriver, SpecEntry, Tagged, TaggedPage, TokenGenerator, Verdict,
+    InstanceDriver, LoginOutcome, Mapper, NetworkLister, Observed, OrderRef, PowerDriver, QuotaDriver,
+    QuotaEntry, Resource, SpecDriver, SpecEntry, Tagged, TaggedPage, TokenGenerator, Verdict,
 };
+use archipel_model::power::PowerAction;
 use archipel_model::{Error, FederationUser, LocalToken, SecretBytes};
 use async_trait::async_trait;
 
@@ -138,11 +139,7 @@ impl Mapper for Away {
 #[async_trait]
 impl InstanceDriver for Away {
     fn descriptor(&self) -> DriverDescriptor {
-        DriverDescriptor {
-            create: CreateBehaviour::Searchable,
-            settle: Duration::from_secs(30),
-            actions: Vec::new(),
-        }
+        DriverDescriptor { create: CreateBehaviour::Searchable, settle: Duration::from_secs(30) }
     }
     async fn request_instance(&self, _: &CreateContext, _: &LocalToken) -> Result<Created, Error> {
         self.driver()
@@ -157,6 +154,17 @@ impl InstanceDriver for Away {
         self.driver()
     }
     async fn list_instances(&self, _: &LocalToken, _: Option<&str>) -> Result<TaggedPage, Error> {
+        self.driver()
+    }
+}
+
+#[async_trait]
+impl PowerDriver for Away {
+    /// What it has is not known now, so nothing is refused for good.
+    fn actions(&self) -> &[PowerAction] {
+        PowerAction::ALL
+    }
+    async fn act(&self, _: PowerAction, _: &str, _: &str, _: &OrderRef, _: &LocalToken) -> Result<(), Error> {
         self.driver()
     }
 }

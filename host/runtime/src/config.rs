@@ -124,10 +124,12 @@ const fn sixteen() -> usize {
 
 /// The interfaces of a cloud.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum CloudInterface {
     /// Virtual machines.
     Compute,
+    /// Their power.
+    ComputePower,
     /// Block storage.
     Volume,
     /// Networks.
@@ -143,14 +145,23 @@ pub enum CloudInterface {
 }
 
 impl CloudInterface {
-    /// All seven.
-    pub const ALL: [Self; 7] =
-        [Self::Compute, Self::Volume, Self::Network, Self::Attachment, Self::Quota, Self::Spec, Self::Image];
+    /// All eight.
+    pub const ALL: [Self; 8] = [
+        Self::Compute,
+        Self::ComputePower,
+        Self::Volume,
+        Self::Network,
+        Self::Attachment,
+        Self::Quota,
+        Self::Spec,
+        Self::Image,
+    ];
 
     /// The word for it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Compute => "compute",
+            Self::ComputePower => "compute-power",
             Self::Volume => "volume",
             Self::Network => "network",
             Self::Attachment => "attachment",

@@ -11,13 +11,14 @@ use crate::refusal::Refusal;
 use crate::scan::{self, Scan};
 
 /// Interfaces that a plugin may export.
-pub const EXPORTS: [&str; 13] = [
+pub const EXPORTS: [&str; 14] = [
     "archipel:aaa/token-generator@0.1.0",
     "archipel:aaa/federation-identity@0.1.0",
     "archipel:aaa/authentication@0.1.0",
     "archipel:aaa/authorization@0.1.0",
     "archipel:aaa/federation-to-local-mapper@0.1.0",
     "archipel:cloud/compute@0.1.0",
+    POWER,
     "archipel:cloud/volume@0.1.0",
     "archipel:cloud/network@0.1.0",
     "archipel:cloud/attachment@0.1.0",
@@ -26,6 +27,9 @@ pub const EXPORTS: [&str; 13] = [
     "archipel:cloud/image@0.1.0",
     LIFECYCLE,
 ];
+
+/// Power actions; which, the manifest says.
+const POWER: &str = "archipel:cloud/compute-power@0.1.0";
 
 /// The optional life cycle.
 pub const LIFECYCLE: &str = "archipel:plugin/lifecycle@0.1.0";
@@ -123,8 +127,12 @@ fn check_world(checked: &Checked) -> Result<(), Refusal> {
                 && !checked.manifest.drivers.contains_key(kind)
         })
     });
+    let acts = checked.manifest.drivers.get("compute").is_some_and(|driven| !driven.actions.is_empty());
     match undriven {
-        None => Ok(()),
+        None if acts == checked.exports(POWER) => Ok(()),
+        None => Err(Refusal::Manifest(format!(
+            "drivers.compute.actions: names power actions exactly where {POWER} is exported; write those that it has"
+        ))),
         Some(interface) => Err(Refusal::Manifest(format!(
             "drivers: nothing says how {interface} creates; write \"drivers\": {{\"KIND\": {{\"create\": \"searchable\", \"settle_ms\": 5000}}}}"
         ))),

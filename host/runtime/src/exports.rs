@@ -53,6 +53,7 @@ exports! {
     authorization: super::wit::aaa::authorization = "archipel:aaa/authorization@0.1.0",
     mapper: super::wit::aaa::federation_to_local_mapper = "archipel:aaa/federation-to-local-mapper@0.1.0",
     compute: super::wit::cloud::compute = "archipel:cloud/compute@0.1.0",
+    compute_power: super::wit::cloud::compute_power = "archipel:cloud/compute-power@0.1.0",
     volume: super::wit::cloud::volume = "archipel:cloud/volume@0.1.0",
     network: super::wit::cloud::network = "archipel:cloud/network@0.1.0",
     attachment: super::wit::cloud::attachment = "archipel:cloud/attachment@0.1.0",

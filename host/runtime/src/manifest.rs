@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use archipel_model::order::Kind;
 use archipel_model::plugin::{CreateBehaviour, DriverDescriptor};
+use archipel_model::power::PowerAction;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -51,19 +53,15 @@ pub struct Driven {
     pub create: CreateBehaviour,
     /// After so many ms a create of unknown outcome is visible, or never was.
     pub settle_ms: u64,
-    /// Power actions it knows.
+    /// The power actions of `archipel:cloud/compute-power` that it has; of computes alone.
     #[serde(default)]
-    pub actions: Vec<String>,
+    pub actions: Vec<PowerAction>,
 }
 
 impl Driven {
     /// As the scheduler wants it.
     pub fn descriptor(&self) -> DriverDescriptor {
-        DriverDescriptor {
-            create: self.create,
-            settle: Duration::from_millis(self.settle_ms),
-            actions: self.actions.clone(),
-        }
+        DriverDescriptor { create: self.create, settle: Duration::from_millis(self.settle_ms) }
     }
 }
 
@@ -90,9 +88,12 @@ pub fn parse(bytes: &[u8]) -> Result<Manifest, String> {
             return Err(format!("capabilities.hosts[{index}]: {problem}"));
         }
     }
-    for kind in manifest.drivers.keys() {
-        if kind.parse::<archipel_model::order::Kind>().is_err() {
-            return Err(format!("drivers: unknown kind {kind:?}"));
+    for (kind, driven) in &manifest.drivers {
+        match kind.parse::<Kind>() {
+            Err(_) => return Err(format!("drivers: unknown kind {kind:?}")),
+            Ok(Kind::Compute) => {}
+            Ok(_) if driven.actions.is_empty() => {}
+            Ok(_) => return Err(format!("drivers.{kind}.actions: computes alone have power actions")),
         }
     }
     Ok(manifest)
@@ -121,5 +122,15 @@ mod tests {
         assert!(parse(host.as_bytes()).unwrap_err().contains("capabilities.hosts[0]: config"));
         let kind = SMALL.replace("{\"compute\":{\"create\"", "{\"computer\":{\"create\"");
         assert!(parse(kind.as_bytes()).unwrap_err().contains("computer"));
+        let acting = |kind: &str, action: &str| {
+            let acting = format!("\"{kind}\":{{\"actions\":[\"{action}\"],\"create\"");
+            parse(SMALL.replace("\"compute\":{\"create\"", &acting).as_bytes())
+        };
+        assert_eq!(acting("compute", "stop").unwrap().drivers["compute"].actions, [PowerAction::Stop]);
+        assert!(acting("compute", "explode").unwrap_err().contains("explode"));
+        assert_eq!(
+            acting("volume", "stop").unwrap_err(),
+            "drivers.volume.actions: computes alone have power actions"
+        );
     }
 }

@@ -12,7 +12,7 @@ use archipel_model::plugin::{DriverDescriptor, InstanceDriver, TokenGenerator};
 use archipel_model::site::{AuthorizationBinding, CloudBinding, Generation, IdentityBinding};
 use sha2::{Digest, Sha256};
 
-use crate::adapt::{AttachmentDriver, Component, ComputeDriver, NetworkDriver, VolumeDriver};
+use crate::adapt::{AttachmentDriver, Component, ComputeDriver, NetworkDriver, Power, VolumeDriver};
 use crate::admission::Want;
 use crate::away::Away;
 use crate::call::Binding;
@@ -29,6 +29,7 @@ const MAPPER: &str = "archipel:aaa/federation-to-local-mapper@0.1.0";
 const fn cloud_interface(interface: CloudInterface) -> &'static str {
     match interface {
         CloudInterface::Compute => "archipel:cloud/compute@0.1.0",
+        CloudInterface::ComputePower => "archipel:cloud/compute-power@0.1.0",
         CloudInterface::Volume => "archipel:cloud/volume@0.1.0",
         CloudInterface::Network => "archipel:cloud/network@0.1.0",
         CloudInterface::Attachment => "archipel:cloud/attachment@0.1.0",
@@ -272,6 +273,7 @@ impl Parts<'_> {
             mapper_name: config.mapper.clone(),
             mapper_digest: self.digest(&[&mapper_binding(config)]),
             drivers: BTreeMap::new(),
+            power: None,
             networks: None,
             quota: None,
             specs: None,
@@ -308,6 +310,11 @@ fn serve(cloud: &mut CloudBinding, interface: CloudInterface, binding: &Arc<Bind
                 cloud.drivers.insert(kind, Arc::new(ComputeDriver { binding, descriptor }));
             }
         }
+        CloudInterface::ComputePower => {
+            let actions = binding.plugin.manifest.drivers.get(Kind::Compute.as_str());
+            let actions = actions.map(|driven| driven.actions.clone()).unwrap_or_default();
+            cloud.power = Some(Arc::new(Power { binding, actions }));
+        }
         CloudInterface::Volume => {
             if let Some((kind, descriptor)) = driven(Kind::Volume) {
                 cloud.drivers.insert(kind, Arc::new(VolumeDriver { binding, descriptor }));
@@ -334,6 +341,7 @@ fn stand_in(cloud: &mut CloudBinding, interface: CloudInterface, away: &Away) {
     let driver = || Arc::new(away.clone()) as Arc<dyn InstanceDriver>;
     match interface {
         CloudInterface::Compute => drop(cloud.drivers.insert(Kind::Compute, driver())),
+        CloudInterface::ComputePower => cloud.power = Some(Arc::new(away.clone())),
         CloudInterface::Volume => drop(cloud.drivers.insert(Kind::Volume, driver())),
         CloudInterface::Network => {
             cloud.networks = Some(Arc::new(away.clone()));

@@ -1,11 +1,12 @@
 //! One account's view of the emulated cloud: what every call passes before and after it is carried out.
 //!
 //! A call takes `latency_ms`, is refused when the local token has expired, and meets the configured faults
-//! (`faults.rs`); what it does is in `creation.rs`, `viewing.rs` and `removal.rs`.
+//! (`faults.rs`); what it does is in `creation.rs`, `viewing.rs`, `switching.rs` and `removal.rs`.
 
 use crate::config::Config;
 use crate::faults::{Call, Effect, Fault, Operation, Subject, strike};
 use crate::naming::{Account, Kind};
+use crate::power::Action;
 use crate::world::{TRIES, World, decode, encode, too_crowded};
 use archipel_sdk::cloud::{
     CloudNetwork, CreateContext, Created, Known, Observed, OrderRef, Page, QuotaEntry, Tagged,
@@ -77,6 +78,15 @@ impl<'a, W: World> Cloud<'a, W> {
         self.answer(about(kind, Operation::Delete, known.order, &name), None, |_| {
             known.state_as::<Note>()?;
             self.remove(kind, known.id)
+        })
+    }
+
+    /// Acts on the power of a machine.
+    pub(crate) fn act(&self, action: Action, known: Known<'_>) -> Result<()> {
+        let name = name(known.order);
+        self.answer(about(Kind::Compute, action.into(), known.order, &name), None, |_| {
+            known.state_as::<Note>()?;
+            self.switch(known.id, action)
         })
     }
 

@@ -1,4 +1,4 @@
-//! The seven interfaces, bound to the cloud: each call reads the configuration, enters by its local token, and acts.
+//! The eight interfaces, bound to the cloud: each call reads the configuration, enters by its local token, and acts.
 
 use crate::catalogue::image;
 use crate::cloud::Cloud;
@@ -6,9 +6,10 @@ use crate::config::Config;
 use crate::faults::{Operation, Subject};
 use crate::host::Host;
 use crate::naming::Kind;
+use crate::power::Action;
 use archipel_sdk::cloud::{
-    CloudNetwork, CloudNetworks, CreateContext, Created, Driver, Image, ImageEntry, Kind as ContractKind,
-    Known, Observed, OrderRef, Page, Quota, QuotaEntry, Spec, SpecEntry, Tagged,
+    CloudNetwork, CloudNetworks, ComputePower, CreateContext, Created, Driver, Image, ImageEntry,
+    Kind as ContractKind, Known, Observed, OrderRef, Page, Quota, QuotaEntry, Spec, SpecEntry, Tagged,
 };
 use archipel_sdk::credentials::LocalToken;
 use archipel_sdk::{Error, Result, config};
@@ -49,6 +50,18 @@ impl<K: ContractKind> Driver<K> for EmulatedCloud {
         with(token, |cloud| cloud.list(kind::<K>()?, cursor))
     }
 }
+
+macro_rules! power {
+    ($($function:ident: $action:ident),*) => {
+        impl ComputePower for EmulatedCloud {
+            $(fn $function(machine: Known<'_>, token: &LocalToken) -> Result<()> {
+                with(token, |cloud| cloud.act(Action::$action, machine))
+            })*
+        }
+    };
+}
+
+power!(pause: Pause, resume: Resume, stop: Stop, start: Start, reboot: Reboot, hibernate: Hibernate);
 
 impl CloudNetworks for EmulatedCloud {
     fn get_all_networks(token: &LocalToken) -> Result<Vec<CloudNetwork>> {

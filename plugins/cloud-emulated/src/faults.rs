@@ -5,6 +5,7 @@
 //! operations the calls about one order are counted in storage, and only where a rule needs the number.
 
 use crate::naming::mix;
+use crate::power::Action;
 use archipel_sdk::{Applied, Error, ErrorKind, Result};
 use serde::Deserialize;
 use std::time::Duration;
@@ -61,6 +62,13 @@ pub(crate) enum Operation {
     Delete,
     Find,
     List,
+    /// Of computes, as the next five.
+    Pause,
+    Resume,
+    Stop,
+    Start,
+    Reboot,
+    Hibernate,
     /// In rules only: all of them.
     Any,
 }
@@ -73,6 +81,12 @@ impl Operation {
             Operation::Delete => "delete",
             Operation::Find => "find",
             Operation::List => "list",
+            Operation::Pause => "pause",
+            Operation::Resume => "resume",
+            Operation::Stop => "stop",
+            Operation::Start => "start",
+            Operation::Reboot => "reboot",
+            Operation::Hibernate => "hibernate",
             Operation::Any => "any",
         }
     }
@@ -101,6 +115,19 @@ enum Said {
     No,
     Unknown,
     Yes,
+}
+
+impl From<Action> for Operation {
+    fn from(action: Action) -> Self {
+        match action {
+            Action::Pause => Operation::Pause,
+            Action::Resume => Operation::Resume,
+            Action::Stop => Operation::Stop,
+            Action::Start => Operation::Start,
+            Action::Reboot => Operation::Reboot,
+            Action::Hibernate => Operation::Hibernate,
+        }
+    }
 }
 
 /// A call, as rules see it.

@@ -6,7 +6,7 @@
 use crate::driver::EmulatedCloud;
 
 archipel_sdk::export! {
-    EmulatedCloud: Compute, Volume, Network, Attachment, Quota, Spec, Image;
+    EmulatedCloud: Compute, ComputePower, Volume, Network, Attachment, Quota, Spec, Image;
     manifest = {
         "capabilities": {
             "storage": {
@@ -15,10 +15,14 @@ archipel_sdk::export! {
             }
         },
         "drivers": {
-            "compute": { "create": "searchable", "settle_ms": 2000, "actions": [] },
-            "volume": { "create": "searchable", "settle_ms": 2000, "actions": [] },
-            "network": { "create": "searchable", "settle_ms": 2000, "actions": [] },
-            "attachment": { "create": "searchable", "settle_ms": 2000, "actions": [] }
+            "compute": {
+                "create": "searchable",
+                "settle_ms": 2000,
+                "actions": ["pause", "resume", "stop", "start", "reboot", "hibernate"]
+            },
+            "volume": { "create": "searchable", "settle_ms": 2000 },
+            "network": { "create": "searchable", "settle_ms": 2000 },
+            "attachment": { "create": "searchable", "settle_ms": 2000 }
         }
     };
     config_schema = "config.schema.json";

@@ -6,6 +6,7 @@ use crate::cloud::Cloud;
 use crate::instances::{phase, record};
 use crate::ledger::Amounts;
 use crate::naming::{Kind, is_ours};
+use crate::power::Power;
 use crate::record::{Body, Phase, Record};
 use crate::world::World;
 use archipel_sdk::cloud::{
@@ -75,7 +76,12 @@ impl<W: World> Cloud<'_, W> {
                 disk_gib,
                 ..Amounts::default()
             },
-            body: Body::Compute { spec: size.id.clone(), image: image.id.clone(), addresses: Vec::new() },
+            body: Body::Compute {
+                spec: size.id.clone(),
+                image: image.id.clone(),
+                addresses: Vec::new(),
+                power: Power::default(),
+            },
             networks: self.subnets(order, &ask.networks)?,
         })
     }
@@ -175,7 +181,11 @@ impl<W: World> Cloud<'_, W> {
         let word = kind.word();
         let record = self.seen(kind, id)?.ok_or_else(|| Error::not_found(format!("no {word} `{id}`")))?;
         match record.phase(self.world.now_ms()) {
-            Phase::Ready => Ok(()),
+            // A volume is attached to a machine that does not run, too.
+            Phase::Ready | Phase::Off(_) => Ok(()),
+            Phase::Switching { action, .. } => {
+                Err(Error::transient(format!("{word} `{id}` is {}; try again", action.word())))
+            }
             Phase::Deleting { .. } => Err(Error::conflict(format!("{word} `{id}` is being deleted"))),
             Phase::Failed => Err(Error::conflict(format!("{word} `{id}` has failed"))),
             _ => Err(Error::conflict(format!("{word} `{id}` is still being created"))),

@@ -1,10 +1,11 @@
 //! One instance as it is stored, and what it is at a given moment.
 //!
 //! Nothing runs in the background: a record holds the times at which things happen (`visible_at`, `ready_at`,
-//! `gone_at`), fixed when it was made or deleted, and `phase` compares them with the clock. So a restart changes
+//! `gone_at`, the end of a power action), fixed when they were asked for, and `phase` compares them with the clock. So a restart changes
 //! nothing and no transition can be lost.
 
 use crate::ledger::Amounts;
+use crate::power::{Action, Level, Now, Power};
 use archipel_sdk::cloud::{Allocation, Instance, Status, Tagged};
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +51,13 @@ pub(crate) struct Record {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Body {
     /// A virtual machine.
-    Compute { spec: String, image: String, addresses: Vec<Address> },
+    Compute {
+        spec: String,
+        image: String,
+        addresses: Vec<Address>,
+        #[serde(default)]
+        power: Power,
+    },
     /// Block storage.
     Volume {},
     /// A network. `closing`: a delete has shut the door to new computes and looks whether any is left.
@@ -79,6 +86,10 @@ pub(crate) enum Phase {
     Ready,
     /// Its boot failed.
     Failed,
+    /// On the way from one power state to another.
+    Switching { action: Action, left_ms: u64 },
+    /// There, and not running.
+    Off(Level),
     /// Being deleted.
     Deleting { left_ms: u64 },
     /// Not there any more; the record is rubbish.
@@ -94,7 +105,14 @@ impl Record {
             None if now < self.visible_at => Phase::Hidden,
             None if now < self.ready_at => Phase::Creating { left_ms: self.ready_at.saturating_sub(now) },
             None if self.boot_fault.is_some() => Phase::Failed,
-            None => Phase::Ready,
+            None => match &self.body {
+                Body::Compute { power, .. } => match power.at(now) {
+                    Now::Is(Level::Active) => Phase::Ready,
+                    Now::Is(level) => Phase::Off(level),
+                    Now::Switching(action, left_ms) => Phase::Switching { action, left_ms },
+                },
+                _ => Phase::Ready,
+            },
         }
     }
 
@@ -105,10 +123,12 @@ impl Record {
             Phase::Creating { left_ms } => (Status::Creating, Some(left_ms)),
             Phase::Ready => (Status::Ready, None),
             Phase::Failed => (Status::Failed, None),
-            Phase::Deleting { left_ms } => (Status::Busy, Some(left_ms)),
+            Phase::Deleting { left_ms } | Phase::Switching { left_ms, .. } => (Status::Busy, Some(left_ms)),
+            Phase::Off(level) => (level.status(), None),
         };
         let addresses = match (&self.body, status) {
-            (Body::Compute { addresses, .. }, Status::Ready | Status::Busy) => {
+            (Body::Compute { .. }, Status::Creating | Status::Failed) => Vec::new(),
+            (Body::Compute { addresses, .. }, _) => {
                 addresses.iter().map(|address| address.ip.clone()).collect()
             }
             _ => Vec::new(),
@@ -141,6 +161,8 @@ impl Record {
             (Phase::Gone, _) => "gone",
             (Phase::Deleting { .. }, _) => "deleting",
             (Phase::Failed, _) => "error",
+            (Phase::Switching { action, .. }, _) => action.word(),
+            (Phase::Off(level), _) => level.word(),
             (Phase::Creating { .. }, Body::Compute { .. }) => "building",
             (Phase::Creating { .. }, Body::Attachment { .. }) => "attaching",
             (Phase::Creating { .. }, _) => "creating",
@@ -206,7 +228,12 @@ mod tests {
 
     #[test]
     fn a_failed_boot_says_why_only_once_it_has_failed() {
-        let mut record = sample(Body::Compute { spec: "s".into(), image: "i".into(), addresses: vec![] });
+        let mut record = sample(Body::Compute {
+            spec: "s".into(),
+            image: "i".into(),
+            addresses: vec![],
+            power: Power::default(),
+        });
         record.boot_fault = Some("no host".into());
         assert_eq!(record.show(record.phase(1500)).unwrap().instance.fault, None);
         assert_eq!(record.show(record.phase(2500)).unwrap().instance.fault.as_deref(), Some("no host"));

@@ -28,7 +28,11 @@ impl<W: World> Cloud<'_, W> {
                 Phase::Hidden => return Ok(()),
                 Phase::Gone => return self.tidy(&key, &bytes, &record),
                 Phase::Deleting { .. } => return self.settle(&record),
-                Phase::Creating { .. } | Phase::Ready | Phase::Failed => {}
+                Phase::Creating { .. }
+                | Phase::Ready
+                | Phase::Failed
+                | Phase::Switching { .. }
+                | Phase::Off(_) => {}
             }
             if self.shut(&key, &bytes, &mut record)? {
                 if record.charge != Amounts::default() {

@@ -5,4 +5,5 @@ mod crashes;
 mod fake;
 mod faulty;
 mod ledgers;
+mod powers;
 mod races;

@@ -75,6 +75,12 @@ impl Cloud<'_> {
         read(&call, answer)
     }
 
+    /// Asks for something that is accepted or refused without a word.
+    pub(crate) fn tell(&self, service: Service, path: &str, body: &Value) -> Result<()> {
+        let (call, answer) = self.ask(service, "POST", path, &[], Some(body))?;
+        refusal::of(&call, &answer).map_or(Ok(()), Err)
+    }
+
     /// Deletes; what is not there is no error.
     pub(crate) fn delete(&self, service: Service, path: &str, ids: &[&str]) -> Result<()> {
         let (call, answer) = self.ask(service, "DELETE", path, &[], None)?;

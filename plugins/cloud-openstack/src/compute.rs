@@ -1,5 +1,6 @@
 //! Virtual machines: Nova's servers. One call makes one.
 
+pub(crate) mod power;
 mod server;
 
 use crate::cloud::{Cloud, segment};

@@ -1,13 +1,14 @@
-//! The seven interfaces, bound to the cloud: each call reads the configuration and the account's attributes, and acts.
+//! The eight interfaces, bound to the cloud: each call reads the configuration and the account's attributes, and acts.
 
 use crate::account::{Account, Attributes};
 use crate::cloud::Cloud;
+use crate::compute::power::{self, Action};
 use crate::config::Config;
 use crate::host::Host;
 use crate::{attachment, compute, flavors, images, network, networks, quota, volume};
 use archipel_sdk::cloud::{
-    Attachment, CloudNetwork, CloudNetworks, Compute, CreateContext, Created, Driver, Image, ImageEntry,
-    Known, Network, Observed, OrderRef, Page, Quota, QuotaEntry, Spec, SpecEntry, Tagged, Volume,
+    Attachment, CloudNetwork, CloudNetworks, Compute, ComputePower, CreateContext, Created, Driver, Image,
+    ImageEntry, Known, Network, Observed, OrderRef, Page, Quota, QuotaEntry, Spec, SpecEntry, Tagged, Volume,
 };
 use archipel_sdk::credentials::LocalToken;
 use archipel_sdk::{Result, config};
@@ -54,6 +55,18 @@ driver!(Compute, compute);
 driver!(Volume, volume);
 driver!(Network, network);
 driver!(Attachment, attachment);
+
+macro_rules! power {
+    ($($function:ident: $action:ident),*) => {
+        impl ComputePower for OpenStack {
+            $(fn $function(machine: Known<'_>, token: &LocalToken) -> Result<()> {
+                with(token, |cloud| power::act(cloud, Action::$action, machine))
+            })*
+        }
+    };
+}
+
+power!(pause: Pause, resume: Resume, stop: Stop, start: Start, reboot: Reboot, hibernate: Hibernate);
 
 impl CloudNetworks for OpenStack {
     fn get_all_networks(token: &LocalToken) -> Result<Vec<CloudNetwork>> {

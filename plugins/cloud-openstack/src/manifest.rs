@@ -9,7 +9,7 @@
 use crate::driver::OpenStack;
 
 archipel_sdk::export! {
-    OpenStack: Compute, Volume, Network, Attachment, Quota, Spec, Image;
+    OpenStack: Compute, ComputePower, Volume, Network, Attachment, Quota, Spec, Image;
     manifest = {
         "capabilities": {
             "hosts": [
@@ -24,10 +24,14 @@ archipel_sdk::export! {
             }
         },
         "drivers": {
-            "compute": { "create": "searchable", "settle_ms": 10000, "actions": [] },
-            "volume": { "create": "searchable", "settle_ms": 5000, "actions": [] },
-            "network": { "create": "searchable", "settle_ms": 5000, "actions": [] },
-            "attachment": { "create": "searchable", "settle_ms": 5000, "actions": [] }
+            "compute": {
+                "create": "searchable",
+                "settle_ms": 10000,
+                "actions": ["pause", "resume", "stop", "start", "reboot", "hibernate"]
+            },
+            "volume": { "create": "searchable", "settle_ms": 5000 },
+            "network": { "create": "searchable", "settle_ms": 5000 },
+            "attachment": { "create": "searchable", "settle_ms": 5000 }
         }
     };
     config_schema = "config.schema.json";

@@ -14,6 +14,7 @@ mod breaks;
 mod catalogue;
 mod life;
 mod live;
+mod powers;
 mod refusals;
 mod scripted;
 mod stage;

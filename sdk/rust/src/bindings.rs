@@ -77,6 +77,7 @@ interface!(authentication, "archipel:plugin/authentication-plugin@0.1.0", "expor
 interface!(authorization, "archipel:plugin/authorization-plugin@0.1.0", "export_authorization", "archipel:aaa/types@0.1.0": crate::bindings::common::archipel::aaa::types);
 interface!(mapper, "archipel:plugin/federation-to-local-mapper-plugin@0.1.0", "export_mapper", "archipel:aaa/types@0.1.0": crate::bindings::common::archipel::aaa::types);
 interface!(compute, "archipel:plugin/compute-plugin@0.1.0", "export_compute", "archipel:cloud/types@0.1.0": crate::bindings::common::archipel::cloud::types);
+interface!(compute_power, "archipel:plugin/compute-power-plugin@0.1.0", "export_compute_power", "archipel:cloud/types@0.1.0": crate::bindings::common::archipel::cloud::types);
 interface!(volume, "archipel:plugin/volume-plugin@0.1.0", "export_volume", "archipel:cloud/types@0.1.0": crate::bindings::common::archipel::cloud::types);
 interface!(network, "archipel:plugin/network-plugin@0.1.0", "export_network", "archipel:cloud/types@0.1.0": crate::bindings::common::archipel::cloud::types);
 interface!(attachment, "archipel:plugin/attachment-plugin@0.1.0", "export_attachment", "archipel:cloud/types@0.1.0": crate::bindings::common::archipel::cloud::types);

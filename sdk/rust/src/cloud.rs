@@ -7,6 +7,7 @@
 
 mod catalogue;
 mod driver;
+mod power;
 mod spec;
 
 pub use crate::bindings::common::archipel::cloud::types::{
@@ -14,6 +15,7 @@ pub use crate::bindings::common::archipel::cloud::types::{
 };
 pub use catalogue::{Image, ImageEntry, Quota, QuotaEntry, Spec, SpecEntry};
 pub use driver::{Attachment, CloudNetwork, CloudNetworks, Compute, Driver, Kind, Known, Network, Volume};
+pub use power::ComputePower;
 pub use spec::{
     AddressAllocation, AttachmentSpec, ComputeSpec, NetworkRef, NetworkSpec, VolumeSource, VolumeSpec,
 };

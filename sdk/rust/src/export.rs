@@ -21,7 +21,7 @@
 /// ```
 ///
 /// The names are `TokenGenerator`, `FederationIdentity`, `Authentication`, `Authorization`, `Mapper`, `Compute`,
-/// `Volume`, `Network`, `Attachment`, `Quota`, `Spec`, `Image` and `Lifecycle`.
+/// `ComputePower`, `Volume`, `Network`, `Attachment`, `Quota`, `Spec`, `Image` and `Lifecycle`.
 ///
 /// The manifest is a block of JSON. Name and version are the package's; the rest says what the plugin needs from the
 /// host and why (an administrator reads the reasons before granting), which configuration it takes (JSON Schema), and
@@ -58,8 +58,8 @@
 ///
 /// A long schema can stay in a file beside the source: `manifest = { ... }; config_schema = "config.schema.json"`.
 ///
-/// It is checked while compiling: text that is no JSON, or a driver whose kind has no entry under `drivers`, is a
-/// compile error. A unit test that `export!` adds to the crate checks the rest.
+/// It is checked while compiling: text that is no JSON, a driver whose kind has no entry under `drivers`, or a
+/// `ComputePower` without `actions` there, is a compile error. A unit test that `export!` adds to the crate checks the rest.
 #[macro_export]
 macro_rules! export {
     ($plugin:ident : $($interface:ident),+ $(,)?) => {
@@ -117,6 +117,7 @@ macro_rules! __interface_name {
     (Authorization) => { "archipel:aaa/authorization@0.1.0" };
     (Mapper) => { "archipel:aaa/federation-to-local-mapper@0.1.0" };
     (Compute) => { "archipel:cloud/compute@0.1.0" };
+    (ComputePower) => { "archipel:cloud/compute-power@0.1.0" };
     (Volume) => { "archipel:cloud/volume@0.1.0" };
     (Network) => { "archipel:cloud/network@0.1.0" };
     (Attachment) => { "archipel:cloud/attachment@0.1.0" };
@@ -137,6 +138,7 @@ macro_rules! __export_interface {
     (Authorization $t:ident) => { $crate::__export_world!($t authorization export_authorization $crate::aaa::Authorization); };
     (Mapper $t:ident) => { $crate::__export_world!($t mapper export_mapper $crate::aaa::Mapper); };
     (Compute $t:ident) => { $crate::__export_world!($t compute export_compute $crate::cloud::Driver<$crate::cloud::Compute>); };
+    (ComputePower $t:ident) => { $crate::__export_world!($t compute_power export_compute_power $crate::cloud::ComputePower); };
     (Volume $t:ident) => { $crate::__export_world!($t volume export_volume $crate::cloud::Driver<$crate::cloud::Volume>); };
     (Network $t:ident) => { $crate::__export_world!($t network export_network $crate::cloud::Driver<$crate::cloud::Network>); };
     (Attachment $t:ident) => { $crate::__export_world!($t attachment export_attachment $crate::cloud::Driver<$crate::cloud::Attachment>); };
@@ -147,7 +149,7 @@ macro_rules! __export_interface {
     ($other:ident $t:ident) => {
         ::std::compile_error!(::std::concat!(
             "unknown interface `", ::std::stringify!($other), "`: TokenGenerator, FederationIdentity, Authentication, ",
-            "Authorization, Mapper, Compute, Volume, Network, Attachment, Quota, Spec, Image or Lifecycle",
+            "Authorization, Mapper, Compute, ComputePower, Volume, Network, Attachment, Quota, Spec, Image or Lifecycle",
         ));
     };
 }
@@ -176,6 +178,13 @@ macro_rules! __export_world {
 #[macro_export]
 macro_rules! __check_interface {
     (Compute $json:expr) => { $crate::__check_driver!("compute" $json); };
+    (ComputePower $json:expr) => {
+        const _: () = ::std::assert!(
+            $crate::manifest::states_actions($json),
+            "{}",
+            "the manifest names no power action: write \"drivers\": {\"compute\": {\"create\": ..., \"actions\": [\"stop\", \"start\"]}}",
+        );
+    };
     (Volume $json:expr) => { $crate::__check_driver!("volume" $json); };
     (Network $json:expr) => { $crate::__check_driver!("network" $json); };
     (Attachment $json:expr) => { $crate::__check_driver!("attachment" $json); };

@@ -52,6 +52,7 @@
 //! | what a user may do | [`Authorization`](aaa::Authorization) | [`aaa`] |
 //! | which account a user becomes | [`Mapper`](aaa::Mapper) | [`aaa`] |
 //! | driving a cloud | [`Driver`](cloud::Driver) per kind, [`CloudNetworks`](cloud::CloudNetworks) with networks | [`cloud`] |
+//! | power actions on machines | [`ComputePower`](cloud::ComputePower) | [`cloud`] |
 //! | what a cloud offers | [`Quota`](cloud::Quota), [`Spec`](cloud::Spec), [`Image`](cloud::Image) | [`cloud`] |
 //! | preparation | [`Lifecycle`](lifecycle::Lifecycle) | [`lifecycle`] |
 //!
@@ -96,8 +97,8 @@ pub mod prelude {
         Field, Mapper, Outcome, Owner, Reach, Resource, TokenGenerator, Verdict,
     };
     pub use crate::cloud::{
-        Attachment, CloudNetworks, Compute, CreateContext, Created, Driver, Image, Instance, Kind, Known,
-        Network, Observed, OrderRef, Page, Quota, Spec, Status, Tagged, Volume,
+        Attachment, CloudNetworks, Compute, ComputePower, CreateContext, Created, Driver, Image, Instance,
+        Kind, Known, Network, Observed, OrderRef, Page, Quota, Spec, Status, Tagged, Volume,
     };
     pub use crate::config::config;
     pub use crate::credentials::{LocalToken, Secret, UserSession};

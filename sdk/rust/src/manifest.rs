@@ -218,6 +218,17 @@ pub const fn states_driver(json: &[u8], kind: &str) -> bool {
     }
 }
 
+/// Whether the manifest names a power action of computes.
+#[must_use]
+pub const fn states_actions(json: &[u8]) -> bool {
+    let Some(drivers) = find(json, 0, "drivers") else { return false };
+    let Some(compute) = find(json, drivers, "compute") else { return false };
+    match find(json, compute, "actions") {
+        Some(actions) => json[actions] == b'[' && json[actions + 1] != b']',
+        None => false,
+    }
+}
+
 /// The manifest as the host reads it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -286,7 +297,19 @@ struct Driven {
     create: Create,
     settle_ms: u64,
     #[serde(default)]
-    actions: Vec<String>,
+    actions: Vec<Action>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(dead_code, reason = "reading it is the check")]
+enum Action {
+    Pause,
+    Resume,
+    Stop,
+    Start,
+    Reboot,
+    Hibernate,
 }
 
 #[derive(Deserialize)]
@@ -306,6 +329,16 @@ pub fn check(json: &[u8]) -> Result<(), String> {
     let manifest: Manifest = crate::config::from_json(json)?;
     if manifest.interfaces.is_empty() {
         return Err("interfaces: a plugin exports at least one".to_owned());
+    }
+    let exports_power =
+        manifest.interfaces.iter().any(|name| name.starts_with("archipel:cloud/compute-power@"));
+    for (kind, _) in manifest.drivers.iter().filter(|(_, driven)| !driven.actions.is_empty()) {
+        if kind != "compute" {
+            return Err(format!("drivers.{kind}.actions: computes alone have power actions"));
+        }
+        if !exports_power {
+            return Err("drivers.compute.actions: export ComputePower, or name none".to_owned());
+        }
     }
     for (index, host) in manifest.capabilities.hosts.iter().enumerate() {
         let problem = match (&host.origin, &host.config, &host.discovered) {
@@ -365,6 +398,30 @@ mod tests {
         let json = br#"{"x":{"drivers":1},"y":"drivers","drivers":{"compute":{"volume":1}}}"#;
         assert!(states_driver(json, "compute"));
         assert!(!states_driver(json, "volume"));
+    }
+
+    #[test]
+    fn power_actions_are_those_of_computes_and_come_with_their_interface() {
+        let manifest = |interface: &str, kind: &str, action: &str| {
+            format!(
+                r#"{{"name":"a","version":"1","sdk":"s","wit":"0.1.0","interfaces":["archipel:cloud/{interface}@0.1.0"],
+                "drivers":{{"{kind}":{{"create":"neither","settle_ms":1,"actions":[{action}]}}}}}}"#
+            )
+        };
+        let states = |json: String| states_actions(normalised(&json).as_bytes());
+        assert!(states(manifest("compute-power", "compute", r#""stop""#)));
+        assert!(!states(manifest("compute-power", "compute", "")));
+        assert!(!states(manifest("compute-power", "volume", r#""stop""#)));
+        let check = |interface, kind, action| check(manifest(interface, kind, action).as_bytes());
+        assert_eq!(check("compute-power", "compute", r#""stop", "reboot""#), Ok(()));
+        assert_eq!(
+            check("compute", "compute", r#""stop""#).unwrap_err(),
+            "drivers.compute.actions: export ComputePower, or name none"
+        );
+        assert!(
+            check("compute-power", "volume", r#""stop""#).unwrap_err().starts_with("drivers.volume.actions")
+        );
+        assert!(check("compute-power", "compute", r#""explode""#).unwrap_err().contains("explode"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Schemas that types alone do not tell: patterns, ranges, words. Each says what the parser beside it takes.
 
 use archipel_model::order::{Kind, State};
+use archipel_model::power::PowerAction;
 use utoipa::openapi::schema::AnyOfBuilder;
 use utoipa::openapi::schema::{AdditionalProperties, Schema, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::{ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, RefOr};
@@ -89,6 +90,11 @@ pub(crate) fn kind() -> Ref {
 pub(crate) fn state() -> Ref {
     let all: Vec<&str> = State::ALL.iter().map(|state| state.as_str()).collect();
     words(&all).description(Some("Where it stands.")).into()
+}
+
+pub(crate) fn action() -> Ref {
+    let all: Vec<&str> = PowerAction::ALL.iter().map(|action| action.as_str()).collect();
+    words(&all).into()
 }
 
 pub(crate) fn on_quota() -> Ref {

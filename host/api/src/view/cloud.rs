@@ -21,8 +21,10 @@ pub(crate) struct CloudView {
     /// `active`, `draining` (no new orders) or `maintenance` (creates wait).
     #[schema(value_type = String)]
     state: Value,
-    /// What can be asked of it: `compute`, `volume`, `network`, `attachment`, `quota`, `spec`, `image`.
+    /// What can be asked of it: `compute`, `volume`, `network`, `attachment`, `compute-power`, `quota`, `spec`, `image`.
     interfaces: Vec<&'static str>,
+    /// Power actions on its machines; all of them while their driver is away.
+    actions: Vec<&'static str>,
     health: Health,
 }
 
@@ -48,6 +50,7 @@ impl CloudView {
         let mut interfaces: Vec<&'static str> =
             Kind::ALL.into_iter().filter(|kind| cloud.drivers.contains_key(kind)).map(Kind::as_str).collect();
         let others = [
+            ("compute-power", cloud.power.is_some()),
             ("quota", cloud.quota.is_some()),
             ("spec", cloud.specs.is_some()),
             ("image", cloud.images.is_some()),
@@ -75,6 +78,12 @@ impl CloudView {
             region: cloud.region.clone(),
             state: serde_json::to_value(cloud.state).unwrap_or(Value::Null),
             interfaces,
+            actions: cloud
+                .power
+                .iter()
+                .flat_map(|power| power.actions())
+                .map(|action| action.as_str())
+                .collect(),
             health: Health { status, reason, failures_in_a_row: failures, breaker: breaker.as_str() },
         }
     }

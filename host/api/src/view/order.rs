@@ -3,6 +3,7 @@
 use archipel_model::order::{
     Allocation, Fault, Instance, OnQuota, Order, Scope, Status, Unreachable, WaitingFor,
 };
+use archipel_model::power::PowerAction;
 use archipel_model::{OrderId, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
@@ -36,7 +37,9 @@ pub(crate) struct OrderView<'a> {
     /// What it waits for.
     #[schema(value_type = Vec<Object>)]
     waiting_for: &'a [WaitingFor],
-    /// Why it failed or stands still.
+    /// The power action under way.
+    power: Option<PowerView>,
+    /// Why it failed or stands still, or why the last power action came to nothing.
     fault: Option<FaultView<'a>>,
     /// As asked, with references resolved to order ids.
     #[schema(value_type = Object)]
@@ -75,6 +78,16 @@ struct UnreachableView<'a> {
     /// `cloud`, `site`, `account` or `needs-user`.
     #[schema(value_type = String)]
     scope: Scope,
+}
+
+/// A power action under way.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Power)]
+struct PowerView {
+    #[schema(schema_with = schemas::action)]
+    action: PowerAction,
+    #[schema(value_type = String, format = DateTime)]
+    since: Timestamp,
 }
 
 /// Why an order failed or stands still.
@@ -183,6 +196,7 @@ impl<'a> OrderView<'a> {
             state: order.state.as_str(),
             unreachable: order.unreachable.as_ref().map(UnreachableView::of),
             waiting_for: &order.waiting_for,
+            power: order.power.as_ref().map(|power| PowerView { action: power.action, since: power.since }),
             fault: order.fault.as_ref().map(FaultView::of),
             spec: &order.spec,
             instance: order.instance.as_ref().map(InstanceView::of),

@@ -13,8 +13,10 @@ async fn clouds_show_driver_interfaces_and_health() {
     let one = site.get("/v1/clouds/one", &token).await.ok(200);
     assert_eq!(
         one.json["interfaces"],
-        json!(["compute", "volume", "network", "attachment", "quota", "spec", "image"])
+        json!(["compute", "volume", "network", "attachment", "compute-power", "quota", "spec", "image"])
     );
+    assert_eq!(one.json["actions"], json!(["pause", "resume", "stop", "start", "reboot"]));
+    assert_eq!(site.get("/v1/clouds/two", &token).await.ok(200).json["actions"], json!([]));
     assert_eq!(one.json["health"]["status"], "up");
     assert_eq!(one.json["state"], "active");
     for path in ["/v1/clouds/nine", "/v1/clouds/nine/specs", "/v1/clouds/One", "/v1/clouds/%2e%2e/quota"] {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::site::{TestSite, past};
 
-const FIELDS: [&str; 24] = [
+const FIELDS: [&str; 25] = [
     "id",
     "kind",
     "href",
@@ -15,6 +15,7 @@ const FIELDS: [&str; 24] = [
     "state",
     "unreachable",
     "waiting_for",
+    "power",
     "fault",
     "spec",
     "instance",
@@ -38,7 +39,7 @@ async fn an_order_has_the_fields_of_the_contract_in_their_order_and_no_secrets()
     let token = site.token("alice").await;
     let reply = site.compute(&token).await;
     let names: Vec<&str> = reply.json.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(names, FIELDS[..23]);
+    assert_eq!(names, FIELDS[..24]);
     assert_eq!(reply.json["state"], "fulfilled");
     assert_eq!(reply.header("preference-applied"), "wait=20");
     assert_eq!(reply.header("location"), reply.json["href"]);

@@ -18,6 +18,7 @@ mod documents;
 mod events;
 mod failures;
 mod idempotency;
+mod power;
 mod serving;
 mod site;
 mod streams;

@@ -1,9 +1,11 @@
 //! `archipel order`: what a user can do with orders, over the same REST as any client.
 
+mod act;
 mod create;
 mod watch;
 
 use archipel_client::Client;
+use archipel_model::power::PowerAction;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -22,6 +24,12 @@ pub(crate) async fn run(command: &OrderCommand, client: &Client, printer: &Print
             Ok(Answer::Yes)
         }
         OrderCommand::Watch { id } => watch::until_settled(id, client, printer).await,
+        OrderCommand::Pause(args) => act::act(PowerAction::Pause, args, client, printer).await,
+        OrderCommand::Resume(args) => act::act(PowerAction::Resume, args, client, printer).await,
+        OrderCommand::Stop(args) => act::act(PowerAction::Stop, args, client, printer).await,
+        OrderCommand::Start(args) => act::act(PowerAction::Start, args, client, printer).await,
+        OrderCommand::Reboot(args) => act::act(PowerAction::Reboot, args, client, printer).await,
+        OrderCommand::Hibernate(args) => act::act(PowerAction::Hibernate, args, client, printer).await,
         OrderCommand::Delete { id, cascade, dry_run, wait } => {
             let order = client.get(&path(id)).await?;
             let etag = order.header("etag").unwrap_or("*").to_owned();
@@ -139,6 +147,9 @@ fn describe(order: &Value) -> String {
             .filter_map(Value::as_str)
             .collect();
         line("instance", format!("{} {}", text(instance, "status"), addresses.join(" ")));
+    }
+    if let Some(power) = order.get("power").filter(|power| !power.is_null()) {
+        line("power", format!("{} since {}", text(power, "action"), text(power, "since")));
     }
     for (name, key) in [("fault", "fault"), ("unreachable", "unreachable")] {
         if let Some(trouble) = order.get(key).filter(|trouble| !trouble.is_null()) {

@@ -16,6 +16,7 @@ mod gone;
 mod leases;
 mod model;
 mod polling;
+mod powers;
 mod queues;
 mod restored;
 mod support;

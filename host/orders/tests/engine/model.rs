@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use archipel_model::order::{Kind, State, Status};
 use archipel_model::plugin::CreateBehaviour;
+use archipel_model::power::PowerAction;
 use archipel_model::{Error, ErrorKind, OrderId};
 use futures::FutureExt as _;
 use proptest::prelude::*;
@@ -33,6 +34,8 @@ enum Command {
     Destroy(usize),
     Unlist(usize),
     Stale(usize, bool),
+    Act(usize, PowerAction),
+    Found(usize, Status),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +46,7 @@ enum FaultKind {
     Permanent,
     Slow(u64),
     SlowThenLost(u64),
+    Ignore,
     Panic,
 }
 
@@ -55,6 +59,7 @@ impl FaultKind {
             Self::Permanent => Fault::Refuse(Error::new(ErrorKind::Permanent, "no")),
             Self::Slow(ms) => Fault::Slow(Duration::from_millis(ms)),
             Self::SlowThenLost(ms) => Fault::SlowThenLost(Duration::from_millis(ms)),
+            Self::Ignore => Fault::Ignore,
             Self::Panic => Fault::Panic,
         }
     }
@@ -87,12 +92,16 @@ fn commands() -> impl Strategy<Value = Command> {
         1 => Just(Command::Steal),
         6 => faults().prop_map(Command::RequestFault),
         3 => (0_u8..4, faults()).prop_map(|(what, fault)| Command::OtherFault(what, fault)),
+        2 => prop_oneof![3 => faults(), 1 => Just(FaultKind::Ignore)].prop_map(|fault| Command::OtherFault(4, fault)),
         1 => any::<bool>().prop_map(Command::Away),
         1 => (1_u64..3_000).prop_map(Command::Disk),
         1 => (0_u64..18_000).prop_map(Command::Late),
         1 => (0_usize..20).prop_map(Command::Destroy),
         1 => (0_usize..20).prop_map(Command::Unlist),
         1 => (0_usize..20, any::<bool>()).prop_map(|(at, failed)| Command::Stale(at, failed)),
+        6 => (0_usize..20, prop::sample::select(PowerAction::ALL)).prop_map(|(at, action)| Command::Act(at, action)),
+        2 => (0_usize..20, prop::sample::select(&[Status::Ready, Status::Paused, Status::Stopped, Status::Hibernated][..]))
+            .prop_map(|(at, status)| Command::Found(at, status)),
     ]
 }
 
@@ -164,6 +173,7 @@ async fn play(behaviour: CreateBehaviour, commands: Vec<Command>) {
                     0 => ledger.get_faults.push_back(fault.fault()),
                     1 => ledger.delete_faults.push_back(fault.fault()),
                     2 => ledger.list_faults.push_back(fault.fault()),
+                    4 => ledger.power_faults.push_back(fault.fault()),
                     _ => ledger.find_faults.push_back(fault.fault()),
                 }
             }
@@ -196,12 +206,28 @@ async fn play(behaviour: CreateBehaviour, commands: Vec<Command>) {
                 let instance = at(n, &acknowledged).and_then(|id| rig.order(id).instance);
                 rig.cloud().ledger().stale.extend(instance.map(|instance| (instance.id, status)));
             }
+            Command::Act(n, action) => {
+                if let Some(id) = at(n, &acknowledged) {
+                    let _ = rig.act(id, action).await;
+                }
+            }
+            // Users use the cloud's own tools too; volumes and networks have no power.
+            Command::Found(n, status) => {
+                let order = at(n, &acknowledged).map(|id| rig.order(id));
+                let instance =
+                    order.filter(|order| order.kind == Kind::Compute).and_then(|order| order.instance);
+                if let Some(instance) = instance {
+                    rig.cloud().set_status(&instance.id, status);
+                }
+            }
         }
     }
     heal(&rig);
-    let quiet = |rig: &Rig| {
-        rig.store.all().iter().all(|order| order.state.is_settled() && order.unreachable.is_none())
-    };
+    wait_until(&rig, |rig| rig.store.all().iter().all(|order| order.power.is_none())).await;
+    // What rests on a hibernated machine waits for somebody to wake it.
+    rig.cloud().wake_all();
+    let quiet =
+        |rig: &Rig| rig.store.all().iter().all(|order| order.is_settled() && order.unreachable.is_none());
     wait_until(&rig, quiet).await;
     // A look at everything that was destroyed behind our backs.
     pass(300).await;
@@ -209,9 +235,16 @@ async fn play(behaviour: CreateBehaviour, commands: Vec<Command>) {
     for id in &acknowledged {
         let order = rig.order(*id);
         let live = rig.cloud().live(*id);
+        let steady = match order.state {
+            State::Fulfilled => Some(Status::Ready),
+            State::Paused => Some(Status::Paused),
+            State::Stopped => Some(Status::Stopped),
+            _ => None,
+        };
         match order.state {
-            State::Fulfilled => {
+            _ if steady.is_some() => {
                 assert_eq!(live.len(), 1, "{order:#?} {:?}", rig.cloud().calls_of(*id));
+                assert_eq!(Some(live[0].status), steady, "{order:#?} {:?}", rig.cloud().calls_of(*id));
                 assert_eq!(live[0].id, order.instance.unwrap().id);
             }
             _ => assert_eq!(live.len(), 0, "{order:#?} {:?}", rig.cloud().calls_of(*id)),
@@ -240,6 +273,7 @@ fn heal(rig: &Rig) {
     ledger.delete_faults.clear();
     ledger.find_faults.clear();
     ledger.list_faults.clear();
+    ledger.power_faults.clear();
 }
 
 async fn wait_until(rig: &Rig, so: impl Fn(&Rig) -> bool) {
@@ -257,8 +291,10 @@ fn check_history(rig: &Rig, id: OrderId, kind: Kind) {
     assert_eq!(states.first(), Some(&State::Open));
     assert_eq!(states.iter().filter(|state| **state == State::Closed).count(), 1, "{kind} {words:?}");
     for pair in states.windows(2) {
-        let known =
-            archipel_orders::table::TABLE.iter().any(|row| row.to == pair[1] && row.from.contains(&pair[0]));
+        let known = archipel_orders::table::TABLE
+            .rows
+            .iter()
+            .any(|row| row.to == pair[1] && row.from.contains(&pair[0]));
         assert!(known, "{} to {} in {words:?}", pair[0], pair[1]);
     }
 }

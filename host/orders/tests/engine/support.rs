@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use archipel_model::order::{Kind, OnQuota, Order, State};
-use archipel_model::plugin::{CreateBehaviour, InstanceDriver};
+use archipel_model::plugin::{CreateBehaviour, InstanceDriver, PowerDriver};
+use archipel_model::power::PowerAction;
 use archipel_model::site::{CloudBinding, CloudState, Generation, Site, SweepPolicy};
 use archipel_model::spec::{
     AttachmentSpec, ComputeSpec, CreateOrder, NetworkRef, NetworkSpec, Spec, VolumeSpec,
@@ -53,6 +54,7 @@ pub struct Binding {
     pub state: CloudState,
     pub sweep: SweepPolicy,
     pub kinds: Vec<Kind>,
+    pub has_power: bool,
     pub away: Option<String>,
 }
 
@@ -89,6 +91,7 @@ impl Rig {
                 state: CloudState::Active,
                 sweep: SweepPolicy { every_s: 0, ..SweepPolicy::default() },
                 kinds: Kind::ALL.to_vec(),
+                has_power: true,
                 away: None,
             })
             .collect();
@@ -150,6 +153,7 @@ impl Rig {
                 mapper_name: "accounts".into(),
                 mapper_digest: binding.mapper_digest.clone(),
                 drivers: binding.kinds.iter().map(|kind| (*kind, driver.clone())).collect(),
+                power: binding.has_power.then(|| binding.cloud.clone() as Arc<dyn PowerDriver>),
                 networks: None,
                 quota: None,
                 specs: None,
@@ -250,6 +254,10 @@ impl Rig {
 
     pub async fn delete(&self, id: OrderId) -> archipel_orders::Deletion {
         self.orders.delete(id, None, false, false).await.unwrap()
+    }
+
+    pub async fn act(&self, id: OrderId, action: PowerAction) -> Result<Order, Error> {
+        self.orders.act(id, None, action).await
     }
 
     /// The store as the engine sees it.

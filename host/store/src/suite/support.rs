@@ -124,6 +124,7 @@ pub(super) fn order(of: &str, kind: Kind, spec: serde_json::Value, on: &[&Order]
         retry_at: None,
         missing_since: None,
         closing: None,
+        power: None,
         created_at: now,
         updated_at: now,
         version: 1,

@@ -4,6 +4,7 @@
 use crate::cloud::Cloud;
 use crate::config::Config;
 use crate::naming::Kind;
+use crate::power::Action;
 use crate::world::{Keys, World};
 use archipel_sdk::cloud::{CreateContext, Created, Dependency, Instance, Known, Observed, OrderRef, Tagged};
 use archipel_sdk::{Error, Result};
@@ -202,6 +203,11 @@ impl<'a, W: World> Desk<'a, W> {
     pub(super) fn delete(&self, kind: Kind, id: &str) -> Result<()> {
         let order = order(kind, "any", "{}", &[]);
         self.cloud.delete(kind, Known { id, driver_state: r#"{"v":1}"#, order: &order })
+    }
+
+    pub(super) fn act(&self, action: Action, id: &str) -> Result<()> {
+        let order = order(Kind::Compute, "any", "{}", &[]);
+        self.cloud.act(action, Known { id, driver_state: r#"{"v":1}"#, order: &order })
     }
 
     pub(super) fn find(&self, kind: Kind, id: &str) -> Result<Vec<Tagged>> {

@@ -5,6 +5,7 @@ use super::fake::{Desk, FakeWorld, config, order};
 use super::ledgers::{check, instances};
 use crate::config::Config;
 use crate::naming::{Kind, mix};
+use crate::power::Action;
 use crate::record::Body;
 use crate::world::{Keys, World};
 use archipel_sdk::{Error, Result};
@@ -187,6 +188,30 @@ fn a_network_is_joined_or_deleted_but_never_both() {
         };
         let delete = |desk: &Desk<'_, Actor<'_>>| drop(desk.delete(Kind::Network, &network));
         race(&world, &config, seed, &[&join("1"), &delete, &join("2"), &delete]);
+        check(&world, &desk, &format!("with seed {seed}"));
+    }
+}
+
+#[test]
+fn a_machine_goes_one_way_or_is_deleted() {
+    let config = config(r#"{"boot_ms": 0, "delete_ms": 60000, "power_ms": 60000}"#);
+    for seed in 0..SEEDS {
+        let world = FakeWorld::new();
+        let desk = Desk::of(&world, &config, "a");
+        let id = desk.compute("1", CIRROS).unwrap();
+        let taken = Mutex::new(Vec::new());
+        let act = |action: Action| {
+            let (id, taken) = (&id, &taken);
+            move |desk: &Desk<'_, Actor<'_>>| {
+                if desk.act(action, id).is_ok() {
+                    taken.lock().unwrap().push(action);
+                }
+            }
+        };
+        let delete = |desk: &Desk<'_, Actor<'_>>| drop(desk.delete(Kind::Compute, &id));
+        race(&world, &config, seed, &[&act(Action::Stop), &act(Action::Pause), &delete]);
+        assert!(taken.into_inner().unwrap().len() <= 1, "seed {seed}: both were accepted");
+        desk.delete(Kind::Compute, &id).unwrap();
         check(&world, &desk, &format!("with seed {seed}"));
     }
 }

@@ -12,13 +12,25 @@
 //! | `DELETED`, `SOFT_DELETED` | gone |
 //! | `UNKNOWN` (its cell is down) and what later versions invent | unknown |
 //!
-//! Whatever the status: with `task_state` `deleting` it is busy going.
+//! Whatever the status: with `task_state` `deleting` it is busy going, and with a task of its power busy until that has ended.
 
 use crate::{tag, timestamp};
 use archipel_sdk::cloud::{Allocation, ComputeSpec, Instance, OrderRef, Status, Tagged};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+
+/// Tasks that Nova shows beside the status in which they found the server.
+const BUSY_TASKS: [&str; 8] = [
+    "deleting",
+    "pausing",
+    "unpausing",
+    "suspending",
+    "resuming",
+    "powering-off",
+    "powering-on",
+    "unshelving",
+];
 
 /// A server. Of one in a cell that is down Nova tells id and status only.
 #[derive(Debug, Deserialize)]
@@ -80,8 +92,13 @@ impl Server {
         matches!(self.status.as_str(), "DELETED" | "SOFT_DELETED")
     }
 
-    fn status(&self) -> Status {
-        if self.task_state.as_deref() == Some("deleting") {
+    /// Nova's own word for its status.
+    pub(crate) fn word(&self) -> &str {
+        &self.status
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        if self.task_state.as_deref().is_some_and(|task| BUSY_TASKS.contains(&task)) {
             return Status::Busy;
         }
         match self.status.as_str() {
@@ -153,7 +170,9 @@ mod tests {
         for (status, task, ours) in [
             ("BUILD", "spawning", Creating),
             ("ACTIVE", "", Ready),
-            ("ACTIVE", "powering-off", Ready),
+            ("ACTIVE", "powering-off", Busy),
+            ("PAUSED", "unpausing", Busy),
+            ("ACTIVE", "image_snapshot", Ready),
             ("ACTIVE", "deleting", Busy),
             ("ERROR", "deleting", Busy),
             ("VERIFY_RESIZE", "", Ready),

@@ -9,6 +9,7 @@ use archipel_api::{ReloadHook, Reloaded};
 use archipel_model::order::{Allocation, Kind, Status};
 use archipel_model::plugin::*;
 use archipel_model::plugin_admin::{PluginAdmin, PluginState, PluginStatus};
+use archipel_model::power::PowerAction;
 use archipel_model::site::{CloudBinding, CloudState, Generation, Site, SweepPolicy};
 use archipel_model::{Clock, CloudName, Error, FederationUser, LocalToken, SecretBytes, SystemClock};
 use async_trait::async_trait;
@@ -27,6 +28,10 @@ pub struct Switches {
     pub cloud_refuses: AtomicBool,
     /// Creates are not finished.
     pub cloud_is_slow: AtomicBool,
+    /// Power actions are refused for good.
+    pub power_is_locked: AtomicBool,
+    /// Power actions are accepted and not finished.
+    pub power_is_slow: AtomicBool,
     /// The policy takes away the owner's name.
     pub redacts: AtomicBool,
     /// Lease that the policy asks for in seconds; 0 = none.
@@ -230,7 +235,7 @@ impl Cloud {
 #[async_trait]
 impl InstanceDriver for Cloud {
     fn descriptor(&self) -> DriverDescriptor {
-        DriverDescriptor { create: CreateBehaviour::Idempotent, settle: Duration::ZERO, actions: Vec::new() }
+        DriverDescriptor { create: CreateBehaviour::Idempotent, settle: Duration::ZERO }
     }
 
     async fn request_instance(&self, context: &CreateContext, _: &LocalToken) -> Result<Created, Error> {
@@ -284,6 +289,37 @@ impl InstanceDriver for Cloud {
 
     async fn list_instances(&self, _: &LocalToken, _: Option<&str>) -> Result<TaggedPage, Error> {
         Ok(TaggedPage { items: self.instances.lock().unwrap().values().cloned().collect(), next: None })
+    }
+}
+
+#[async_trait]
+impl PowerDriver for Cloud {
+    fn actions(&self) -> &[PowerAction] {
+        &[PowerAction::Pause, PowerAction::Resume, PowerAction::Stop, PowerAction::Start, PowerAction::Reboot]
+    }
+
+    async fn act(
+        &self,
+        action: PowerAction,
+        id: &str,
+        _: &str,
+        _: &OrderRef,
+        _: &LocalToken,
+    ) -> Result<(), Error> {
+        Self::up(&self.switches)?;
+        if is_on(&self.switches.power_is_locked) {
+            return Err(Error::conflict("the machine is locked"));
+        }
+        let mut instances = self.instances.lock().unwrap();
+        let machine = instances.get_mut(id).ok_or_else(|| Error::not_found("no such machine"))?;
+        machine.instance.status = match action {
+            _ if is_on(&self.switches.power_is_slow) => Status::Busy,
+            PowerAction::Pause => Status::Paused,
+            PowerAction::Stop => Status::Stopped,
+            PowerAction::Hibernate => Status::Hibernated,
+            PowerAction::Resume | PowerAction::Start | PowerAction::Reboot => Status::Ready,
+        };
+        Ok(())
     }
 }
 
@@ -433,10 +469,13 @@ impl ReloadHook for Reload {
 pub fn cloud(name: &str, switches: &Arc<Switches>, kinds: &[Kind]) -> (CloudName, Arc<CloudBinding>) {
     let offers = || Arc::new(Offers(Arc::clone(switches)));
     let name: CloudName = name.parse().unwrap();
+    let drive = |kind| Arc::new(Cloud { kind, switches: Arc::clone(switches), instances: Mutex::default() });
+    let machines = drive(Kind::Compute);
     let drivers = kinds.iter().map(|kind| {
-        let driver = Cloud { kind: *kind, switches: Arc::clone(switches), instances: Mutex::default() };
-        (*kind, Arc::new(driver) as Arc<dyn InstanceDriver>)
+        let driver = if *kind == Kind::Compute { Arc::clone(&machines) } else { drive(*kind) };
+        (*kind, driver as Arc<dyn InstanceDriver>)
     });
+    let drivers = drivers.collect();
     let has_all = kinds.len() == Kind::ALL.len();
     let binding = CloudBinding {
         name: name.clone(),
@@ -448,7 +487,8 @@ pub fn cloud(name: &str, switches: &Arc<Switches>, kinds: &[Kind]) -> (CloudName
         mapper: Arc::new(Everyone),
         mapper_name: "everyone".into(),
         mapper_digest: "m".into(),
-        drivers: drivers.collect(),
+        drivers,
+        power: has_all.then_some(machines as Arc<dyn PowerDriver>),
         networks: has_all.then(|| offers() as Arc<dyn NetworkLister>),
         quota: has_all.then(|| offers() as Arc<dyn QuotaDriver>),
         specs: has_all.then(|| offers() as Arc<dyn SpecDriver>),

@@ -2,6 +2,7 @@
 
 use archipel_client::{Client, ClientError};
 use archipel_model::order::State;
+use archipel_model::power::PowerAction;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -13,23 +14,55 @@ const WAIT: (&str, &str) = ("prefer", "wait=30");
 
 /// Until nothing will change by itself.
 pub(super) async fn until_settled(id: &str, client: &Client, printer: &Printer) -> Outcome {
-    follow(id, client, printer, State::is_settled).await
+    let end = follow(id, client, printer, is_settled).await?;
+    let has_failed = matches!(end.state, Some(State::FailedOnRequest | State::FailedAfterRequest));
+    Ok(if has_failed { Answer::No } else { Answer::Yes })
+}
+
+/// Until a power action has ended, and whether it led where it should.
+pub(super) async fn until_switched(
+    id: &str,
+    action: PowerAction,
+    client: &Client,
+    printer: &Printer,
+) -> Outcome {
+    let end = follow(id, client, printer, is_settled).await?;
+    let is_so = end.state == Some(action.leads_to()) && !end.has_fault;
+    Ok(if is_so { Answer::Yes } else { Answer::No })
 }
 
 /// Until it is gone.
 pub(super) async fn until_closed(id: &str, client: &Client, printer: &Printer) -> Outcome {
-    follow(id, client, printer, |state| state == State::Closed).await
+    follow(id, client, printer, |_, state| state == State::Closed).await?;
+    Ok(Answer::Yes)
 }
 
-async fn follow(id: &str, client: &Client, printer: &Printer, is_end: fn(State) -> bool) -> Outcome {
+fn is_settled(order: &Value, state: State) -> bool {
+    state.is_settled() && order.get("power").is_none_or(Value::is_null)
+}
+
+/// How an order ended.
+struct End {
+    /// `None`: closed long ago, and forgotten since.
+    state: Option<State>,
+    has_fault: bool,
+}
+
+async fn follow(
+    id: &str,
+    client: &Client,
+    printer: &Printer,
+    is_end: fn(&Value, State) -> bool,
+) -> Result<End, Failure> {
     let mut etag: Option<String> = None;
     let mut last = String::new();
     loop {
         let since = etag.as_deref().map(|etag| ("if-none-match", etag));
         let headers: Vec<(&str, &str)> = since.into_iter().flat_map(|since| [since, WAIT]).collect();
         let answer = match client.send(Method::GET, &path(id), &headers, None).await {
-            // Closed long ago, and forgotten since.
-            Ok(answer) if answer.status() == 404 && etag.is_some() => return Ok(Answer::Yes),
+            Ok(answer) if answer.status() == 404 && etag.is_some() => {
+                return Ok(End { state: None, has_fault: false });
+            }
             Ok(answer) => answer,
             Err(error @ ClientError::NoAnswer { .. }) if etag.is_some() => {
                 return Err(Failure::environment(format!(
@@ -45,10 +78,10 @@ async fn follow(id: &str, client: &Client, printer: &Printer, is_end: fn(State) 
         let order = answer.success()?;
         let state = text(&order, "state").to_owned();
         let known = state.parse::<State>().map_err(Failure::environment)?;
-        if is_end(known) {
+        if is_end(&order, known) {
             printer.say(&describe(&order), &order);
-            let has_failed = matches!(known, State::FailedOnRequest | State::FailedAfterRequest);
-            return Ok(if has_failed { Answer::No } else { Answer::Yes });
+            let has_fault = order.get("fault").is_some_and(|fault| !fault.is_null());
+            return Ok(End { state: Some(known), has_fault });
         }
         if state != last {
             printer.say(

@@ -7,8 +7,9 @@ use std::time::Duration;
 use archipel_model::order::{Allocation, Status};
 use archipel_model::plugin::{
     Context, CreateBehaviour, CreateContext, Created, DriverDescriptor, InstanceDriver, InstanceView, Mapper,
-    Observed, OrderRef, Tagged, TaggedPage,
+    Observed, OrderRef, PowerDriver, Tagged, TaggedPage,
 };
+use archipel_model::power::PowerAction;
 use archipel_model::{Applied, Clock, Error, FederationUser, LocalToken, OrderId, SecretBytes, Timestamp};
 use async_trait::async_trait;
 
@@ -25,6 +26,8 @@ pub enum Fault {
     Slow(Duration),
     /// Takes so long, then fails having done it.
     SlowThenLost(Duration),
+    /// Says that it does it, and does nothing.
+    Ignore,
     /// Breaks the caller's task.
     Panic,
 }
@@ -37,6 +40,8 @@ pub struct Made {
     pub made_at: Timestamp,
     pub visible_at: Timestamp,
     pub status: Status,
+    /// On the way to its status until then.
+    pub busy_until: Option<Timestamp>,
     /// Deleted; it is listed until then.
     pub gone_at: Option<Timestamp>,
 }
@@ -54,6 +59,7 @@ pub struct Ledger {
     pub unlisted: HashSet<String>,
     /// Instances that lists show as they were some time ago.
     pub stale: HashMap<String, Status>,
+    pub power_faults: VecDeque<Fault>,
     /// Every call answers this.
     pub away: Option<Error>,
     pub busy: usize,
@@ -71,6 +77,8 @@ pub struct Cloud {
     pub call_takes: Mutex<Duration>,
     /// Instances on a page; 0 = it cannot list.
     pub page: Mutex<usize>,
+    pub power_takes: Mutex<Duration>,
+    pub actions: Vec<PowerAction>,
     clock: Arc<dyn Clock>,
 }
 
@@ -85,6 +93,8 @@ impl Cloud {
             delete_takes: Mutex::new(Duration::from_secs(1)),
             call_takes: Mutex::new(Duration::from_millis(10)),
             page: Mutex::new(100),
+            power_takes: Mutex::new(Duration::from_secs(2)),
+            actions: PowerAction::ALL.to_vec(),
             clock,
         })
     }
@@ -148,7 +158,16 @@ impl Cloud {
     }
 
     pub fn set_status(&self, id: &str, status: Status) {
-        self.ledger().made.iter_mut().filter(|made| made.id == id).for_each(|made| made.status = status);
+        for made in self.ledger().made.iter_mut().filter(|made| made.id == id) {
+            (made.status, made.busy_until) = (status, None);
+        }
+    }
+
+    /// With the cloud's own tools: whatever is hibernated runs again.
+    pub fn wake_all(&self) {
+        for made in self.ledger().made.iter_mut().filter(|made| made.status == Status::Hibernated) {
+            (made.status, made.busy_until) = (Status::Ready, None);
+        }
     }
 
     fn make(&self, tag: &str, account: &str) -> String {
@@ -164,6 +183,7 @@ impl Cloud {
             made_at: now,
             visible_at,
             status: Status::Ready,
+            busy_until: None,
             gone_at: None,
         });
         id
@@ -171,7 +191,12 @@ impl Cloud {
 
     fn view(&self, made: &Made) -> InstanceView {
         let ready_at = made.made_at.plus(*self.ready_after.lock().unwrap());
-        let status = if self.clock.now() < ready_at { Status::Creating } else { made.status };
+        let now = self.clock.now();
+        let status = match made.busy_until {
+            _ if now < ready_at => Status::Creating,
+            Some(until) if now < until => Status::Busy,
+            _ => made.status,
+        };
         InstanceView {
             id: made.id.clone(),
             status,
@@ -234,7 +259,7 @@ pub fn lost() -> Error {
 #[async_trait]
 impl InstanceDriver for Cloud {
     fn descriptor(&self) -> DriverDescriptor {
-        DriverDescriptor { create: *self.behaviour.lock().unwrap(), settle: self.settle, actions: Vec::new() }
+        DriverDescriptor { create: *self.behaviour.lock().unwrap(), settle: self.settle }
     }
 
     async fn request_instance(&self, context: &CreateContext, token: &LocalToken) -> Result<Created, Error> {
@@ -353,6 +378,64 @@ impl InstanceDriver for Cloud {
         });
         let next = (from + page < there.len()).then(|| (from + page).to_string());
         Ok(TaggedPage { items: items.collect(), next })
+    }
+}
+
+#[async_trait]
+impl PowerDriver for Cloud {
+    fn actions(&self) -> &[PowerAction] {
+        &self.actions
+    }
+
+    async fn act(
+        &self,
+        action: PowerAction,
+        id: &str,
+        _: &str,
+        order: &OrderRef,
+        token: &LocalToken,
+    ) -> Result<(), Error> {
+        let fault = self.enter(action.as_str(), order.id, |ledger| &mut ledger.power_faults).await?;
+        match fault {
+            Fault::LoseRequest => return Err(lost()),
+            Fault::Ignore => return Ok(()),
+            _ => {}
+        }
+        let (now, takes) = (self.clock.now(), *self.power_takes.lock().unwrap());
+        {
+            let mut ledger = self.ledger();
+            let here =
+                |made: &&mut Made| made.id == id && made.account == token.account && made.gone_at.is_none();
+            let made =
+                ledger.made.iter_mut().find(here).ok_or_else(|| Error::not_found("no such machine"))?;
+            if made.busy_until.is_some_and(|until| now < until) {
+                return Err(Error::transient("the machine is busy"));
+            }
+            let target = match action {
+                PowerAction::Pause => Status::Paused,
+                PowerAction::Stop => Status::Stopped,
+                PowerAction::Hibernate => Status::Hibernated,
+                PowerAction::Resume | PowerAction::Start | PowerAction::Reboot => Status::Ready,
+            };
+            let wakes = match action {
+                PowerAction::Resume => matches!(made.status, Status::Paused | Status::Hibernated),
+                PowerAction::Start => made.status == Status::Stopped,
+                _ => made.status == Status::Ready,
+            };
+            if wakes {
+                (made.status, made.busy_until) = (target, Some(now.plus(takes)));
+            } else if made.status != target {
+                return Err(Error::conflict(format!("the machine is {:?}", made.status)));
+            }
+        }
+        match fault {
+            Fault::LoseAnswer => Err(lost()),
+            Fault::SlowThenLost(takes) => {
+                tokio::time::sleep(takes).await;
+                Err(lost())
+            }
+            _ => Ok(()),
+        }
     }
 }
 

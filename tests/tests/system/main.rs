@@ -20,6 +20,7 @@ mod hostile;
 mod life_of_orders;
 mod lifecycle;
 mod memory_watch;
+mod powers;
 mod replayed_openstack;
 mod scheduler;
 mod store;

@@ -12,6 +12,7 @@ mod accept;
 mod backlog;
 mod breaker;
 mod exactly_one;
+mod forget;
 mod gone;
 mod leases;
 mod model;

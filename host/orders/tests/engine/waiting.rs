@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use archipel_model::Error;
-use archipel_model::order::{State, Status, WaitingFor};
+use archipel_model::order::{OnQuota, State, Status, WaitingFor};
 use archipel_model::site::CloudState;
+use archipel_model::{Error, ErrorKind};
 
 use crate::support::cloud::Fault;
 use crate::support::*;
@@ -121,4 +121,56 @@ async fn waiting_survives_a_restart() {
     rig.crash().await;
     rig.start();
     rig.until(link, State::Fulfilled).await;
+}
+
+fn full() -> Fault {
+    Fault::Refuse(Error::new(ErrorKind::QuotaExceeded, "8 of 8 instances are used"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_that_is_used_up_fails_an_order_that_did_not_ask_to_wait() {
+    let rig = Rig::started();
+    rig.cloud().ledger().request_faults.push_back(full());
+    let id = rig.compute().await;
+    let fault = rig.until(id, State::FailedOnRequest).await.fault.unwrap();
+    assert_eq!((fault.kind, fault.message.as_str()), (ErrorKind::QuotaExceeded, "8 of 8 instances are used"));
+    assert_eq!(rig.cloud().calls("request", id).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_waits_for_quota_tries_by_itself_ever_more_slowly_also_after_a_restart() {
+    let mut rig = Rig::started();
+    rig.cloud().ledger().request_faults.extend(std::iter::repeat_with(full).take(6));
+    let mut request = compute();
+    request.on_quota = OnQuota::Wait;
+    let id = rig.create(request).await.unwrap().id;
+    let order = rig.until(id, State::Waiting).await;
+    assert_eq!(
+        order.fault.unwrap().kind,
+        ErrorKind::QuotaExceeded,
+        "what it waits for is told with the cloud's words"
+    );
+    rig.crash().await;
+    rig.start();
+    let order = rig.until(id, State::Fulfilled).await;
+    assert_eq!((order.fault, order.waiting_for), (None, Vec::new()));
+    let asked = rig.cloud().calls("request", id);
+    assert_eq!(asked.len(), 7);
+    assert!(asked[6].since(asked[5]) > asked[2].since(asked[1]), "{asked:?}");
+    assert_eq!(rig.cloud().live(id).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_waits_for_quota_fails_at_its_deadline() {
+    let rig = Rig::started();
+    rig.cloud().ledger().request_faults.extend(std::iter::repeat_with(full).take(1000));
+    let mut request = compute();
+    request.on_quota = OnQuota::Wait;
+    request.deadline = Some(rig.clock.now().plus(Duration::from_secs(900)));
+    let id = rig.create(request).await.unwrap().id;
+    rig.until(id, State::Waiting).await;
+    let order = rig.until(id, State::FailedOnRequest).await;
+    assert_eq!(order.fault.unwrap().code.as_deref(), Some("deadline-passed"));
+    assert!(rig.clock.now().since(order.deadline.unwrap()) < Duration::from_secs(1));
+    assert_eq!(rig.cloud().all_live(), 0);
 }

@@ -75,6 +75,13 @@ impl MemoryStore {
         .collect()
     }
 
+    /// The data of an order's first event of this kind.
+    pub fn event_data(&self, id: OrderId, word: &str) -> serde_json::Value {
+        let kind = format!("org.archipel.order.{word}.v1");
+        let inner = self.inner.lock().unwrap();
+        inner.events.iter().find(|event| event.subject == id && event.kind == kind).unwrap().data.clone()
+    }
+
     /// Another daemon takes a queue, whoever holds it.
     pub fn steal(&self, queue: &CloudName, ttl_ms: u64) {
         let now = self.clock.now();

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 /// What stands under an instance's key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant, reason = "read and taken apart at once; fences are rare")]
 pub(crate) enum Slot {
     /// A fence: a create that had not committed by then never will (`ledger.rs`).
     Void {

@@ -5,13 +5,13 @@
 //! step looks, and asks for what is not so yet. Asking twice is no harm but for a reboot, which is asked for at least once: a
 //! kill between the cloud's acceptance and its commit may reboot a machine twice.
 //!
-//! A refusal, or no end after `power_timeout_ms`, leads back to the state before, with a fault. The next look corrects that if
-//! the cloud did it after all.
+//! A refusal, or no end after `power_timeout_ms` (for certain: see `steady`), leads back to the state before, with a fault. The
+//! next look corrects that if the cloud did it after all.
 
 use archipel_model::order::{Order, Status};
 use archipel_model::plugin::Operation;
 use archipel_model::power::{Power, PowerAction};
-use archipel_model::{Applied, Error, ErrorKind, Timestamp};
+use archipel_model::{Applied, Error, ErrorKind};
 
 use crate::draft::Draft;
 use crate::observe::steady;
@@ -32,7 +32,8 @@ impl Step<'_> {
             self.memory.power_unknown = false;
             return Ok(looked.unwrap_or(Next::NOW));
         };
-        let over = self.timed_out(&power) <= self.now();
+        let left = self.left_of(Settings::ms(self.settings().power_timeout_ms), power.since);
+        let over = left.is_zero();
         let next = match looked {
             Err(failure) if over => {
                 let draft = self.draft(&order).unreachable(failure.scope(), failure.reason());
@@ -62,7 +63,11 @@ impl Step<'_> {
                 }
             }
         };
-        Ok(self.before(next, self.timed_out(&power)))
+        Ok(if over {
+            next
+        } else {
+            Next { after: Some(next.after.map_or(left, |after| after.min(left))), ..next }
+        })
     }
 
     async fn ask_for(&mut self, order: &Order, power: &Power) -> Result<Next, Trouble> {
@@ -131,24 +136,11 @@ impl Step<'_> {
         Ok(Next::NOW)
     }
 
-    fn timed_out(&self, power: &Power) -> Timestamp {
-        power.since.plus(Settings::ms(self.settings().power_timeout_ms))
-    }
-
     fn too_long(&self, power: &Power) -> Error {
         let (action, seconds) = (power.action, self.settings().power_timeout_ms / 1000);
         Error::transient(format!(
             "the cloud did not {action} it within {seconds} s; look at it with the cloud's own tools, or ask again"
         ))
         .code("power-timed-out")
-    }
-
-    /// Not later than `end`, where that is still to come.
-    fn before(&self, mut next: Next, end: Timestamp) -> Next {
-        let left = end.since(self.now());
-        if !left.is_zero() {
-            next.after = Some(next.after.map_or(left, |after| after.min(left)));
-        }
-        next
     }
 }

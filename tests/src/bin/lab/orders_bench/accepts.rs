@@ -56,6 +56,7 @@ pub(super) fn order(number: u64) -> Order {
         retry_at: None,
         missing_since: None,
         closing: None,
+        power: None,
         created_at: now,
         updated_at: now,
         version: 1,

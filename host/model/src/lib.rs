@@ -4,6 +4,7 @@
 //! `orders` and `identity` call plugins through the traits of [`plugin`], which `runtime` implements over
 //! WebAssembly components, so that nobody else sees a component.
 
+pub mod audit;
 pub mod error;
 pub mod event;
 pub mod fail;

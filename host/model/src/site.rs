@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::audit::Decider;
 use crate::order::Kind;
 use crate::plugin::{
     Authentication, Authorization, FederationIdentity, ImageDriver, InstanceDriver, Mapper, NetworkLister,
@@ -34,8 +35,17 @@ pub struct AuthorizationBinding {
     pub name: String,
     /// The plugin.
     pub plugin: Arc<dyn Authorization>,
-    /// Digest of plugin and configuration.
+    /// SHA-256 of the component, in hex; empty where it is away.
+    pub component: String,
+    /// Digest of plugin, configuration and grants.
     pub digest: String,
+}
+
+impl AuthorizationBinding {
+    /// As the audit names it.
+    pub fn decider(&self) -> Decider {
+        Decider { plugin: self.name.clone(), digest: self.component.clone(), policy: self.digest.clone() }
+    }
 }
 
 /// Whether a cloud takes work.

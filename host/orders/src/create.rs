@@ -255,7 +255,13 @@ impl Orders {
         let rules = self.limits.read().unwrap_or_else(PoisonError::into_inner).clone();
         let limits = limits::of(&rules, &order);
         let accepted = Draft::accept(order, now)?;
-        Ok(Acceptance { order: accepted.order, events: accepted.events, limits, idempotency: None })
+        Ok(Acceptance {
+            order: accepted.order,
+            events: accepted.events,
+            limits,
+            idempotency: None,
+            audit: who.audit.clone(),
+        })
     }
 }
 

@@ -16,6 +16,7 @@
 //! | `poll` | many looks by one list |
 //! | `sweep` | what the clouds hold that no order has |
 //! | `reach`, `tokens`, `breaker` | calls to mappers and drivers |
+//! | `amounts`, `usage` | what an order counts for, and what it is metered as |
 
 mod adopt;
 pub mod amounts;
@@ -49,6 +50,7 @@ pub mod sweep;
 mod switch;
 pub mod table;
 mod tokens;
+pub mod usage;
 mod validate;
 
 pub use engine::Orders;

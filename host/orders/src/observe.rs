@@ -12,6 +12,7 @@ use crate::reach::{Failure, Reach};
 use crate::settings::Settings;
 use crate::step::{self, Next, Step, Trouble};
 use crate::table::Why;
+use crate::usage::INSTANCE_GONE;
 
 impl Step<'_> {
     /// Every state between `spawning` and `closing`.
@@ -139,7 +140,7 @@ impl Step<'_> {
                 let error =
                     Error::permanent("the instance is gone from the cloud; delete this order and order anew");
                 let draft = draft.go(State::FailedAfterRequest, Why::Vanished).map_err(Trouble::Defect)?;
-                self.write(draft.fault(&error.code("instance-gone"), None)).await?;
+                self.write(draft.fault(&error.code(INSTANCE_GONE), None)).await?;
                 Ok(self.slowly())
             }
             Some(since) => {

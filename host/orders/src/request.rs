@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use archipel_model::audit::AuditRecord;
 use archipel_model::order::Order;
 use archipel_model::spec::LeaseRequest;
 use archipel_model::{FederationUser, OrderId, SecretBytes};
@@ -27,6 +28,8 @@ pub struct Requester {
     pub request_id: String,
     /// The client's address.
     pub client_address: Option<String>,
+    /// What the audit is to hold of each order that is accepted, written in the accepting commit.
+    pub audit: Option<AuditRecord>,
 }
 
 /// The idempotency key of a create.

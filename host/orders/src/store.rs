@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use archipel_model::audit::AuditRecord;
 use archipel_model::event::Event;
 use archipel_model::order::{Kind, Order, State};
 use archipel_model::plugin::Usage;
@@ -130,6 +131,8 @@ pub struct Acceptance {
     pub limits: Vec<Limit>,
     /// The idempotency key of a single create, with its answer.
     pub idempotency: Option<(IdempotencyScope, IdempotencyRecord)>,
+    /// The record of the audit; the store puts the order's id into it.
+    pub audit: Option<AuditRecord>,
 }
 
 /// Whose orders a query sees.

@@ -6,6 +6,8 @@
 //! | [`commit`](Engine::commit) | checks preconditions, then writes all or nothing; durable on return | FoundationDB, etcd, TiKV |
 //! | [`Write::Append`] | a key numbered by the engine, growing in commit order | FoundationDB's versionstamped keys |
 //! | [`Write::Add`] | adds to a counter within bounds, without reading it first | FoundationDB's atomic add, with a check |
+//! | [`Write::Sum`] | adds several signed numbers under one key | FoundationDB's atomic add, a key per number |
+//! | [`Write::Chain`] | appends to a log in which each entry holds the hash of the one before | nobody: a writer of its own |
 //! | [`watch`](Engine::watch) | tells when a log grew | etcd's watch |
 //! | [`snapshot`](Engine::snapshot) | reads a lot as it was at one moment, while others write | etcd's revisions, TiKV's timestamps |
 //!
@@ -17,12 +19,15 @@
 //!   more; a caller that needs more splits its work, or is wrong.
 //!
 //! Why counters and logs are operations and not preconditions: under 64 clients a counter read, raised and checked
-//! by precondition makes 63 of them try again, and so on; the engine sees all commits in order anyway.
+//! by precondition makes 63 of them try again, and so on; the engine sees all commits in order anyway. The same holds for
+//! a chain: its newest hash as a precondition would let one commit of a group through.
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::watch;
+
+use crate::chain;
 
 /// Preconditions and writes of one commit, together.
 pub const MAX_OPERATIONS: usize = 100;
@@ -30,6 +35,9 @@ pub const MAX_OPERATIONS: usize = 100;
 pub const MAX_BYTES: usize = 1 << 20;
 /// One key. FoundationDB's limit.
 pub const MAX_KEY_BYTES: usize = 10_000;
+
+/// One number of a [`Write::Sum`].
+pub const TERM_BYTES: usize = 16;
 
 /// A key.
 pub type Key = Vec<u8>;
@@ -65,6 +73,25 @@ pub enum Write {
         /// The log.
         prefix: Key,
         /// Tells several appends of one commit apart; the same ordinal in several logs makes the same number in all.
+        ordinal: u8,
+        /// What to write.
+        value: Bytes,
+    },
+    /// Adds to each of the signed numbers under a key (16 bytes each, big-endian; no key = zeros). All of them 0 removes
+    /// the key.
+    Sum {
+        /// The numbers.
+        key: Key,
+        /// What to add, by place.
+        terms: Vec<i128>,
+    },
+    /// Appends to a log, with the hash of the entry before it; see [`crate::chain`] for what is written.
+    Chain {
+        /// The log.
+        prefix: Key,
+        /// Where its newest entry is noted.
+        head: Key,
+        /// As in [`Write::Append`].
         ordinal: u8,
         /// What to write.
         value: Bytes,
@@ -130,6 +157,20 @@ impl Commit {
         self
     }
 
+    /// Adds to each number under a key; nothing where there is nothing to add.
+    pub fn sum(&mut self, key: Key, terms: &[i128]) -> &mut Self {
+        if terms.iter().any(|term| *term != 0) {
+            self.writes.push(Write::Sum { key, terms: terms.to_vec() });
+        }
+        self
+    }
+
+    /// Appends to a chained log.
+    pub fn chain(&mut self, prefix: Key, head: Key, ordinal: u8, value: impl Into<Bytes>) -> &mut Self {
+        self.writes.push(Write::Chain { prefix, head, ordinal, value: value.into() });
+        self
+    }
+
     /// Keys and values together.
     pub fn bytes(&self) -> usize {
         let read = self.preconditions.iter().map(|precondition| match precondition {
@@ -141,6 +182,11 @@ impl Commit {
             Write::Delete(key) => key.len(),
             Write::Add { key, .. } => key.len().saturating_add(8),
             Write::Append { prefix, value, .. } => prefix.len().saturating_add(8).saturating_add(value.len()),
+            Write::Sum { key, terms } => key.len().saturating_add(terms.len().saturating_mul(TERM_BYTES)),
+            Write::Chain { prefix, head, value, .. } => {
+                let entry = prefix.len().saturating_add(8).saturating_add(value.len());
+                entry.saturating_add(head.len()).saturating_add(chain::OVERHEAD)
+            }
         });
         read.chain(written).fold(0, usize::saturating_add)
     }

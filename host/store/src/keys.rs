@@ -17,11 +17,24 @@
 //! | `t/`, `te/` | SHA-256 of a foreign token; end, SHA-256 | its end; empty |
 //! | `p/`, `pb/` | binding, plugin's key; binding | plugin's value; bytes it keeps |
 //! | `pp/` | publisher | its place in the log of events |
+//! | `ad/` | sequence | audit record, chained |
+//! | `ac/` | `head` or `anchor` | the newest audit record, and the last that retention removed |
+//! | `ao/`, `au/`, `aa/` | order, user or address; sequence | empty |
+//! | `at/` | time, sequence | empty |
+//! | `ha/` | address, time, order | who had it from then on |
+//! | `he/` | end; address, time, order | empty; what retention forgets next |
+//! | `ul/` | line | whose usage is added up there |
+//! | `ui/` | line, time | what changed in that millisecond: see `usage::terms` |
+//! | `um/` | level, line, number | sums of those: of all, of 2^30 ms, of 2^22 ms |
+//! | `ua/`, `uh/` | order; order, time | the order's account; what it was metered as from then on |
+//! | `uo/`, `ue/` | owner, order; end, order | empty |
 //! | `m/` | name | what the store says of itself |
 //!
 //! A scope is `a` (all) or `o`, `g`, `c` and 16 bytes of the SHA-256 of the owner, group or cloud: names are of any
 //! length and alphabet, and a key must not be. A collision shows nothing to anyone: every record that an index leads to
 //! is checked again. Ids and times are binary and big-endian, so that keys sort by them.
+
+use std::net::IpAddr;
 
 use archipel_identity::store::Session;
 use archipel_model::order::{Order, RemoteOrder};
@@ -37,6 +50,15 @@ pub(crate) const CLOSED_AT: &[u8] = b"xt/";
 pub(crate) const IDEMPOTENCY_AT: &[u8] = b"it/";
 pub(crate) const SESSION_ENDS: &[u8] = b"se/";
 pub(crate) const TOKEN_ENDS: &[u8] = b"te/";
+pub(crate) const AUDIT: &[u8] = b"ad/";
+pub(crate) const AUDIT_HEAD: &[u8] = b"ac/head";
+pub(crate) const AUDIT_ANCHOR: &[u8] = b"ac/anchor";
+pub(crate) const AUDIT_AT: &[u8] = b"at/";
+pub(crate) const ADDRESS_ENDS: &[u8] = b"he/";
+pub(crate) const LINES: &[u8] = b"ul/";
+pub(crate) const INSTANTS: &[u8] = b"ui/";
+pub(crate) const ACCOUNTS: &[u8] = b"ua/";
+pub(crate) const ACCOUNT_ENDS: &[u8] = b"ue/";
 pub(crate) const SCHEMA: &[u8] = b"m/schema";
 pub(crate) const SITE: &[u8] = b"m/site";
 pub(crate) const INCARNATION: &[u8] = b"m/incarnation";
@@ -234,6 +256,95 @@ pub(crate) fn plugin_bytes(binding: &str) -> Key {
 /// Where a publisher stands.
 pub(crate) fn position(publisher: &str) -> Key {
     join(&[b"pp/", publisher.as_bytes()])
+}
+
+/// Audit records that name an order.
+pub(crate) fn audit_of(order: OrderId) -> Key {
+    with_id(b"ao/", order)
+}
+
+/// Audit records of what someone did.
+pub(crate) fn audit_of_user(owner: &Owner) -> Key {
+    join(&[b"au/", &short(&[&owner.issuer, &owner.subject])])
+}
+
+/// Audit records of what came from an address.
+pub(crate) fn audit_of_address(address: &str) -> Key {
+    join(&[b"aa/", &short(&[address])])
+}
+
+/// Audit records of one millisecond.
+pub(crate) fn audit_at(at: Timestamp) -> Key {
+    at_prefix(AUDIT_AT, at)
+}
+
+/// All that is known of who had an address; IPv4 as the IPv6 addresses that stand for it (RFC 4291, section 2.5.5.2).
+pub(crate) fn address(address: IpAddr) -> Key {
+    let address = match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    };
+    join(&[b"ha/", &address.octets()])
+}
+
+/// One order's use of an address, from a time on.
+pub(crate) fn address_use(of: IpAddr, from: Timestamp, order: OrderId) -> Key {
+    with_id(&at_prefix(&address(of), from), order)
+}
+
+/// The end of one, by its key.
+pub(crate) fn address_end(until: Timestamp, used: &[u8]) -> Key {
+    join(&[&at_prefix(ADDRESS_ENDS, until), used.get(b"ha/".len()..).unwrap_or_default()])
+}
+
+/// The use whose end this is.
+pub(crate) fn address_use_of(end: &[u8]) -> Key {
+    join(&[b"ha/", end.get(ADDRESS_ENDS.len() + 8..).unwrap_or_default()])
+}
+
+/// What is metered together: the same owner, and everything else that `parts` name.
+pub(crate) fn line(owner: &Owner, parts: &[&str]) -> [u8; 32] {
+    let mut line = [0; 32];
+    let (of, rest) = line.split_at_mut(16);
+    of.copy_from_slice(&short(&[&owner.issuer, &owner.subject]));
+    rest.copy_from_slice(&short(parts));
+    line
+}
+
+pub(crate) fn usage_line(line: &[u8; 32]) -> Key {
+    join(&[LINES, line])
+}
+
+/// The lines of one owner.
+pub(crate) fn usage_lines_of(owner: &Owner) -> Key {
+    join(&[LINES, &short(&[&owner.issuer, &owner.subject])])
+}
+
+/// What changed on a line.
+pub(crate) fn usage_instants(line: &[u8; 32]) -> Key {
+    join(&[INSTANTS, line])
+}
+
+/// What a line's changes add up to at a level.
+pub(crate) fn usage_sums(level: u8, line: &[u8; 32]) -> Key {
+    join(&[b"um/", &[level], line])
+}
+
+pub(crate) fn account(order: OrderId) -> Key {
+    with_id(ACCOUNTS, order)
+}
+
+pub(crate) fn accounts_of(owner: &Owner) -> Key {
+    join(&[b"uo/", &short(&[&owner.issuer, &owner.subject])])
+}
+
+pub(crate) fn account_end(ended: Timestamp, order: OrderId) -> Key {
+    with_id(&at_prefix(ACCOUNT_ENDS, ended), order)
+}
+
+/// What an order was metered as.
+pub(crate) fn metered(order: OrderId) -> Key {
+    with_id(b"uh/", order)
 }
 
 /// A prefix followed by a time; times before 1970 sort as 1970.

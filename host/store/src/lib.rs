@@ -3,6 +3,9 @@
 //!
 //! Only this crate names sled.
 
+mod addresses;
+mod audit;
+mod chain;
 mod claims;
 pub mod engine;
 mod judge;
@@ -19,6 +22,7 @@ mod store;
 #[cfg(test)]
 mod suite;
 pub mod upkeep;
+mod usage;
 mod watchers;
 
 pub use engine::{Engine, EngineError, Snapshot};

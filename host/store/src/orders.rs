@@ -14,6 +14,7 @@ mod events;
 mod forget;
 mod idempotency;
 mod list;
+pub(crate) mod metering;
 mod record;
 
 use std::sync::Arc;
@@ -30,10 +31,10 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-pub(crate) use self::counting::counted_in;
+pub(crate) use self::counting::{amounts_of, counted_in};
 pub(crate) use self::events::StoredEvent;
 pub(crate) use self::idempotency::Kept;
-pub(crate) use self::record::Stored;
+pub(crate) use self::record::{HeldAddress, Metered, Stored};
 use crate::engine::{Commit, Engine, Range};
 use crate::read_before::ReadBefore;
 use crate::record::refusal;

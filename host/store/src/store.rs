@@ -3,25 +3,34 @@
 use std::sync::Arc;
 
 use archipel_identity::store::SessionStore;
+use archipel_model::audit::AuditLog;
 use archipel_model::plugin_storage::PluginStorage;
 use archipel_model::publisher::PositionStore;
 use archipel_model::{Clock, Error, SiteId, Timestamp};
 use archipel_orders::store::OrderStore;
+use archipel_orders::usage::UsageStore;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::audit::AuditCollection;
 use crate::engine::{Commit, CommitError, Engine, EngineFigures, Key, Range};
-use crate::orders::OrderCollection;
+use crate::orders::{OrderCollection, metering};
 use crate::plugin_storage::PluginCollection;
 use crate::positions::PositionCollection;
 use crate::record::refusal;
 use crate::sessions::SessionCollection;
 use crate::upkeep::Export;
+use crate::usage::UsageCollection;
 use crate::{claims, keys};
 
 /// The layout of keys and records as a whole. Grows when something older programs must not touch is written.
-pub const SCHEMA: u32 = 1;
+///
+/// | schema | what came with it |
+/// |---|---|
+/// | 1 | orders, events, sessions, what plugins keep |
+/// | 2 | usage, the audit, the history of addresses |
+pub const SCHEMA: u32 = 2;
 /// Keys that are counted at a time for [`Store::stats`].
 const COUNT_AT_A_TIME: usize = 5_000;
 
@@ -32,6 +41,8 @@ pub struct Store {
     sessions: Arc<SessionCollection>,
     plugins: Arc<PluginCollection>,
     positions: Arc<PositionCollection>,
+    usage: Arc<UsageCollection>,
+    audit: Arc<AuditCollection>,
     incarnation: Uuid,
 }
 
@@ -78,8 +89,14 @@ impl Store {
         if engine.is_exclusive() {
             claims::release_all(&*engine).await?;
         }
+        let schema = schema(&*engine).await?;
+        if schema < SCHEMA {
+            upgrade(&*engine, &*clock).await?;
+        }
         let events = engine.watch(keys::EVENTS).await?;
         Ok(Arc::new(Self {
+            usage: Arc::new(UsageCollection { engine: Arc::clone(&engine) }),
+            audit: Arc::new(AuditCollection { engine: Arc::clone(&engine), clock: Arc::clone(&clock) }),
             orders: Arc::new(OrderCollection::new(Arc::clone(&engine), clock, events, incarnation)),
             sessions: Arc::new(SessionCollection::new(Arc::clone(&engine))),
             plugins: Arc::new(PluginCollection { engine: Arc::clone(&engine) }),
@@ -107,6 +124,16 @@ impl Store {
     /// Where publishers of events stand.
     pub fn positions(&self) -> Arc<dyn PositionStore> {
         Arc::clone(&self.positions) as Arc<dyn PositionStore>
+    }
+
+    /// What orders used.
+    pub fn usage(&self) -> Arc<dyn UsageStore> {
+        Arc::clone(&self.usage) as Arc<dyn UsageStore>
+    }
+
+    /// Who did what, and who had which address.
+    pub fn audit(&self) -> Arc<dyn AuditLog> {
+        Arc::clone(&self.audit) as Arc<dyn AuditLog>
     }
 
     /// Made anew whenever a store is made or imported: what was swept under another must not be trusted.
@@ -197,6 +224,21 @@ async fn label(engine: &dyn Engine, site: &SiteId) -> Result<Uuid, Error> {
         .code("wrong-site"));
     }
     incarnation.and_then(|text| text.parse().ok()).ok_or_else(unreadable)
+}
+
+/// The layout that a labelled store has.
+async fn schema(engine: &dyn Engine) -> Result<u32, Error> {
+    let known = engine.get(keys::SCHEMA).await?;
+    let number = known.and_then(|bytes| std::str::from_utf8(&bytes).ok()?.parse().ok());
+    number.ok_or_else(|| Error::internal("the store's label cannot be read; run archipel store check"))
+}
+
+/// Brings an older store to this layout. The label is written last, so that what a crash cuts short is done again.
+async fn upgrade(engine: &dyn Engine, clock: &dyn Clock) -> Result<(), Error> {
+    metering::begin(engine, clock).await?;
+    let mut commit = Commit::new();
+    commit.put(keys::SCHEMA.to_vec(), SCHEMA.to_string());
+    engine.commit(commit).await.map(|_| ()).map_err(refusal)
 }
 
 async fn label_new(engine: &dyn Engine, site: &SiteId) -> Result<Uuid, Error> {

@@ -1,5 +1,6 @@
 //! What every engine and every collection over it must do; each suite runs on all engines.
 
+mod audit;
 mod engine;
 mod events;
 mod idempotency;
@@ -14,3 +15,4 @@ mod sled;
 mod snapshot;
 mod support;
 mod upkeep;
+mod usage;

@@ -73,6 +73,7 @@ impl Site {
             events: vec![event(&order)],
             limits: Vec::new(),
             idempotency: None,
+            audit: None,
         };
         self.store.orders().accept(acceptance).await.unwrap()
     }

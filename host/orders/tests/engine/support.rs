@@ -309,6 +309,7 @@ pub fn requester(subject: &str, groups: &[&str]) -> Requester {
         session: None,
         request_id: "test".into(),
         client_address: None,
+        audit: None,
     }
 }
 

@@ -1,12 +1,14 @@
 //! Accepting an order: everything that must be true of it, and everything that becomes true with it, in one commit.
 
 use archipel_model::Error;
+use archipel_model::audit::AuditRecord;
 use archipel_model::order::{Order, State};
 use archipel_orders::store::{Acceptance, WriteError};
 use bytes::Bytes;
 
 use super::record::Stored;
 use super::{OrderCollection, counting, is_gone};
+use crate::audit;
 use crate::engine::{Commit, CommitError, Key};
 use crate::keys::{self, Scope};
 use crate::record::{TRIES, busy, decode, encode, refusal};
@@ -38,9 +40,19 @@ impl OrderCollection {
             for scope in Scope::of(&acceptance.order) {
                 commit.put(keys::with_id(&scope.live(), acceptance.order.id), Bytes::new());
             }
-            let stored = Stored { order: acceptance.order.clone(), counted };
+            let stored =
+                Stored { order: acceptance.order.clone(), counted, metered: None, addresses: Vec::new() };
             commit.put(keys::order(acceptance.order.id), encode(&stored)?);
             self.append_events(&mut commit, &acceptance.order, &acceptance.events)?;
+            if let Some(record) = &acceptance.audit {
+                let record = AuditRecord {
+                    order: Some(acceptance.order.id),
+                    kind: Some(acceptance.order.kind.to_string()),
+                    cloud: Some(acceptance.order.cloud.to_string()),
+                    ..record.clone()
+                };
+                audit::add(&mut commit, 0, &record)?;
+            }
             match self.engine.commit(commit).await {
                 Ok(_) => return Ok(acceptance.order),
                 // Whatever it was is found by deciding anew.

@@ -1,5 +1,5 @@
-//! One transition of an order: record, indexes, counters and events in one commit, refused when someone else wrote the
-//! order, took its queue, or rests on it.
+//! One transition of an order: record, indexes, counters, usage, addresses and events in one commit, refused when someone
+//! else wrote the order, took its queue, or rests on it.
 
 use archipel_model::Error;
 use archipel_model::order::{Order, State};
@@ -13,6 +13,7 @@ use crate::claims::epoch_bytes;
 use crate::engine::{Commit, CommitError};
 use crate::keys::{self, Scope};
 use crate::record::{TRIES, busy, encode, refusal};
+use crate::{addresses, usage};
 
 /// The preconditions of a change, by their place.
 const RECORD: usize = 0;
@@ -47,7 +48,12 @@ impl OrderCollection {
             if closes {
                 close(&mut commit, &order);
             }
-            let mut stored = Stored { order: order.clone(), counted: known.counted };
+            let now = self.clock.now();
+            let metered =
+                usage::meter(&*self.engine, &mut commit, known.metered.as_ref(), &order, now).await?;
+            let addresses =
+                addresses::note(&*self.engine, &mut commit, &known.addresses, &order, now).await?;
+            let mut stored = Stored { order: order.clone(), counted: known.counted, metered, addresses };
             stored.counted.amounts = amounts;
             commit.put(keys::order(order.id), encode(&stored)?);
             self.append_events(&mut commit, &order, &events)?;

@@ -24,7 +24,7 @@ const COUNTERS: [Counter; 4] = [
 ];
 
 /// What an order counts for now: what its cloud really gave, where that is known, else what was asked for.
-pub(super) fn amounts_of(order: &Order) -> Usage {
+pub(crate) fn amounts_of(order: &Order) -> Usage {
     let mut usage = amounts::amounts(order);
     if let Some(instance) = &order.instance {
         usage.vcpu = instance.allocation.vcpu.map_or(usage.vcpu, u64::from);

@@ -384,8 +384,12 @@ fn flush(handles: &Handles) -> Result<(), String> {
 fn writes(commit: &Commit, key: &[u8]) -> bool {
     use crate::engine::Write;
     commit.writes.iter().any(|write| match write {
-        Write::Put(written, _) | Write::Delete(written) | Write::Add { key: written, .. } => written == key,
+        Write::Put(written, _)
+        | Write::Delete(written)
+        | Write::Add { key: written, .. }
+        | Write::Sum { key: written, .. } => written == key,
         Write::Append { prefix, .. } => key.starts_with(prefix),
+        Write::Chain { prefix, head, .. } => key.starts_with(prefix) || key == head,
     })
 }
 

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::chain::Head;
 use crate::engine::{
     Commit, CommitError, Engine, EngineError, MAX_BYTES, MAX_OPERATIONS, Precondition, Range, Write,
 };
-use crate::judge::count;
+use crate::judge::{count, terms};
 
 fn key(text: &str) -> Vec<u8> {
     text.as_bytes().to_vec()
@@ -36,6 +37,8 @@ pub(super) async fn engine_suite(engine: Arc<dyn Engine>) {
     a_commit_is_made_whole_or_not_at_all(&*engine).await;
     counters_keep_their_bounds(&*engine).await;
     appends_are_numbered_in_commit_order(&*engine).await;
+    sums_add_up_term_by_term(&*engine).await;
+    a_chain_grows_in_commit_order(Arc::clone(&engine)).await;
     limits_are_named(&*engine).await;
     buffered_writes_are_seen_at_once(&*engine).await;
     of_many_who_want_one_key_one_gets_it(Arc::clone(&engine)).await;
@@ -120,6 +123,52 @@ async fn appends_are_numbered_in_commit_order(engine: &dyn Engine) {
     assert_eq!(crate::judge::sequence_of(&index[0].0), Some(one.sequence(1)));
     watch.changed().await.unwrap();
     assert_eq!(*watch.borrow_and_update(), two.sequence(0));
+}
+
+async fn sums_add_up_term_by_term(engine: &dyn Engine) {
+    let sum = |terms: &[i128]| {
+        let mut commit = Commit::new();
+        commit.sum(key("n/s"), terms);
+        commit
+    };
+    let held = async || terms(engine.get(b"n/s").await.unwrap().as_ref());
+    engine.commit(sum(&[1, -2])).await.unwrap();
+    assert_eq!(held().await, [1, -2]);
+    engine.commit(sum(&[10, 20, i128::from(u64::MAX) * 1000])).await.unwrap();
+    assert_eq!(held().await, [11, 18, i128::from(u64::MAX) * 1000]);
+    let mut twice = sum(&[-1, 0]);
+    twice.sum(key("n/s"), &[-10, -18, i128::from(u64::MAX) * -1000]);
+    engine.commit(twice).await.unwrap();
+    assert_eq!(engine.get(b"n/s").await.unwrap(), None, "nothing is no key");
+}
+
+async fn a_chain_grows_in_commit_order(engine: Arc<dyn Engine>) {
+    let writers = (0..16_u8).map(|writer| {
+        let engine = Arc::clone(&engine);
+        tokio::spawn(async move {
+            for _ in 0..4 {
+                let mut commit = Commit::new();
+                commit.chain(key("chain/"), key("head"), 0, vec![writer]);
+                commit.chain(key("chain/"), key("head"), 1, vec![writer, 1]);
+                engine.commit(commit).await.unwrap();
+            }
+        })
+    });
+    for writer in futures::future::join_all(writers).await {
+        writer.unwrap();
+    }
+    let entries = engine.range(&Range::prefix(b"chain/", 1000)).await.unwrap();
+    let mut place = Head::START;
+    for (name, entry) in &entries {
+        assert_eq!(
+            crate::chain::split(entry).unwrap().0,
+            place.hash,
+            "each holds the hash of the one before"
+        );
+        place = place.after(crate::judge::sequence_of(name).unwrap(), entry);
+    }
+    assert_eq!((entries.len(), place.count), (128, 128));
+    assert_eq!(Head::read(engine.get(b"head").await.unwrap().as_ref()), place);
 }
 
 async fn limits_are_named(engine: &dyn Engine) {

@@ -46,7 +46,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// Everything in it can be read, written on and fits together.
-async fn serves(dir: &Path) -> Vec<u8> {
+async fn serves(dir: &Path, events: usize) -> Vec<u8> {
     let engine = SledEngine::open_existing(dir, SledOptions::default()).unwrap();
     let store =
         Store::open(Arc::clone(&engine) as Arc<dyn Engine>, &site(), Arc::new(SystemClock)).await.unwrap();
@@ -56,8 +56,8 @@ async fn serves(dir: &Path) -> Vec<u8> {
     let (file, _) = exported(&*engine).await;
     let page = store.orders().list(&all(Visible::Any)).await.unwrap();
     assert_eq!(page.items.len(), 8);
-    let events = EventQuery { visible: Visible::Any, subject: None, after: None, limit: 1000 };
-    assert_eq!(store.orders().events(&events).await.unwrap().items.len(), 20);
+    let all_events = EventQuery { visible: Visible::Any, subject: None, after: None, limit: 1000 };
+    assert_eq!(store.orders().events(&all_events).await.unwrap().items.len(), events);
     for mut order in page.items {
         let state = order.state;
         store.orders().change(next(&mut order, state)).await.unwrap();
@@ -75,12 +75,14 @@ async fn every_older_store_is_read_and_written_on() {
         let fixture = fixtures().join(format!("schema-{schema}"));
         let folder = tempfile::tempdir().unwrap();
         copy(&fixture.join("store"), &folder.path().join("store"));
-        let file = serves(&folder.path().join("store")).await;
+        // Schema 1 had no usage, so nothing in it was ever fulfilled.
+        let events = if schema == 1 { 20 } else { 24 };
+        let file = serves(&folder.path().join("store"), events).await;
         let committed = std::fs::read(fixture.join("export.jsonl")).unwrap();
         assert_eq!(records(&file), records(&committed), "the same store in two forms");
         let imported = folder.path().join("imported");
         import(&mut Cursor::new(&committed), &imported, &site(), &SledOptions::default()).await.unwrap();
-        let again = serves(&imported).await;
+        let again = serves(&imported, events).await;
         assert_eq!(records(&again), records(&committed));
         seen += 1;
     }
@@ -91,7 +93,7 @@ async fn every_older_store_is_read_and_written_on() {
 async fn a_downgrade_is_refused_with_the_way_out() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("store");
-    copy(&fixtures().join("schema-1/store"), &dir);
+    copy(&fixtures().join(format!("schema-{SCHEMA}/store")), &dir);
     // As a newer archipel would leave it.
     let engine = SledEngine::open_existing(&dir, SledOptions::default()).unwrap();
     let mut commit = Commit::new();

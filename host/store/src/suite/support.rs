@@ -20,6 +20,14 @@ impl Clock for TestClock {
 }
 
 impl TestClock {
+    pub(super) fn at(ms: i64) -> Self {
+        Self(AtomicI64::new(ms))
+    }
+
+    pub(super) fn set(&self, to: Timestamp) {
+        self.0.store(to.as_millis(), Ordering::SeqCst);
+    }
+
     pub(super) fn turn(&self, by: Duration) {
         self.0.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
     }
@@ -37,7 +45,7 @@ pub(super) fn site() -> SiteId {
 }
 
 async fn fixture(engine: Arc<dyn Engine>, dir: Option<tempfile::TempDir>) -> Fixture {
-    let clock = Arc::new(TestClock(AtomicI64::new(1_800_000_000_000)));
+    let clock = Arc::new(TestClock::at(1_800_000_000_000));
     let store =
         Store::open(Arc::clone(&engine), &site(), Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
     Fixture { store, clock, engine, _dir: dir }
@@ -137,7 +145,13 @@ pub(super) fn event(state: State) -> NewEvent {
 }
 
 pub(super) fn acceptance(order: &Order) -> Acceptance {
-    Acceptance { order: order.clone(), events: vec![event(State::Open)], limits: vec![], idempotency: None }
+    Acceptance {
+        order: order.clone(),
+        events: vec![event(State::Open)],
+        limits: vec![],
+        idempotency: None,
+        audit: None,
+    }
 }
 
 pub(super) fn instances(counter: &str, at_most: u64) -> Limit {

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use archipel_identity::store::Session;
+use archipel_model::audit::AuditRecord;
 use archipel_model::order::{Kind, RemoteOrder, State};
 use archipel_model::{Clock, OrderId, SessionId, SystemClock, Timestamp};
 use archipel_orders::store::{IdempotencyRecord, IdempotencyScope, StoredAnswer};
 use serde_json::{Value, json};
 
+use super::audit::{at_addresses, record};
 use super::support::*;
 use crate::engine::{Commit, Engine, Range};
 use crate::upkeep::{Export, Exported, ImportError, check, compact, disk_bytes, import, survey};
@@ -83,8 +85,28 @@ pub(super) async fn fill(store: &Store, now: Timestamp) -> Vec<OrderId> {
     }
     plugins.flush().await.unwrap();
     store.positions().set_position("kafka", 77).await.unwrap();
+    fill_ledger(store, &ids, now).await;
     orders.probe().await.unwrap();
     ids
+}
+
+/// Something in every collection of usage, audit and addresses, of orders that are there.
+async fn fill_ledger(store: &Store, ids: &[OrderId], now: Timestamp) {
+    let orders = store.orders();
+    let [machine, disk] = [orders.get(ids[0]).await.unwrap(), orders.get(ids[5]).await.unwrap()];
+    let (mut machine, mut disk) = (machine.unwrap(), disk.unwrap());
+    for addresses in [["192.0.2.7", "192.0.2.8"], ["192.0.2.7", "2001:db8::1"]] {
+        machine.instance = at_addresses(&addresses);
+        orders.change(next(&mut machine, State::Fulfilled)).await.unwrap();
+    }
+    for state in [State::Fulfilled, State::Closing] {
+        orders.change(next(&mut disk, state)).await.unwrap();
+    }
+    let long_ago = now.minus(Duration::from_secs(1_000_000));
+    store.audit().append(&[record(long_ago, "alice", "revoke-token")]).await.unwrap();
+    store.audit().forget_before(now.minus(Duration::from_secs(500_000)), 10).await.unwrap();
+    let of_order = AuditRecord { order: Some(machine.id), ..record(now, "bob", "delete-compute") };
+    store.audit().append(&[of_order]).await.unwrap();
 }
 
 pub(super) async fn exported(engine: &dyn Engine) -> (Vec<u8>, Exported) {
@@ -123,7 +145,7 @@ async fn a_store_that_was_used_has_something_in_every_collection_and_nothing_wro
     on_every_engine(async |f| {
         fill(&f.store, f.clock.now()).await;
         let found = survey(&*f.engine).await.unwrap();
-        assert_eq!(found.collections.len(), 27, "{found:#?}");
+        assert_eq!(found.collections.len(), 42, "{found:#?}");
         assert_eq!(found.unknown_keys, 0, "every key has its collection in the catalogue");
         let orders = found.collections.iter().find(|collection| collection.name == "orders").unwrap();
         assert_eq!((orders.keys, orders.versions.get(&2)), (12, Some(&12)));
@@ -190,9 +212,27 @@ async fn whatever_is_wrong_is_found_and_named() {
             (b"pb/", None, "sums: plugin storage", "it says 0, what it sums up is 8"),
             (b"ce/", None, "claims", "it is held and has no epoch"),
             (b"cl/", Some(b"\x01x"), "claims", "cannot be read"),
+            (b"ad/", None, "audit", "it does not follow the record before it"),
+            (b"ad/", Some(b"x"), "audit", "it is cut short"),
+            (b"ac/head", None, "audit", "the note of the newest record is older"),
+            (b"ac/anchor", None, "audit", "it does not follow the record before it"),
+            (b"ao/", None, "index: audit by order", "it is missing: audit"),
+            (b"at/", None, "index: audit by time", "it is missing: audit"),
+            (b"au/", None, "index: audit by user", "it is missing: audit"),
+            (b"aa/", None, "index: audit by address", "it is missing: audit"),
+            (b"ha/", Some(b"\x01{}"), "address history", "cannot be read"),
+            (b"he/", None, "index: address history by end", "it is missing: address history"),
+            (b"ua/", None, "index: usage accounts by owner", "leads to a record that is not there"),
+            (b"ue/", None, "index: usage accounts by end", "it is missing: usage accounts"),
+            (b"uo/", None, "index: usage accounts by owner", "it is missing: usage accounts"),
+            (b"uh/", Some(b"\x01["), "usage steps", "cannot be read"),
+            (b"ui/", None, "sums: usage of lines", "sum"),
+            (b"ul/", Some(b"\x01{}"), "usage lines", "cannot be read"),
+            (b"um/", None, "sums: usage of lines", "it is not what"),
+            (b"um/", Some(&[1; 128]), "sums: usage of lines", "it is not what"),
             (b"m/site", Some(b"site-b.example.org"), "label", "belongs to site-b.example.org"),
             (b"m/incarnation", None, "label", "not there"),
-            (b"m/schema", Some(b"7"), "label", "it is 7, this archipel knows 1"),
+            (b"m/schema", Some(b"7"), "label", "it is 7, this archipel knows 2"),
             (
                 b"m/events-forgotten",
                 Some(&[0, 0, 0, 0, 255, 0, 0, 0]),
@@ -354,10 +394,10 @@ async fn an_export_that_is_cut_altered_or_newer_is_refused_and_leaves_nothing() 
             text.replacen("\"version\":1,\"schema\"", "\"version\":2,\"schema\"", 1),
             "the export has format 2, this archipel knows 1",
         ),
-        (text.replacen("\"schema\":1", "\"schema\":2", 1), "the store had schema 2, this archipel knows 1"),
+        (text.replacen("\"schema\":2", "\"schema\":3", 1), "the store had schema 3, this archipel knows 2"),
         (
             text.replacen("\"version\":1,\"record\"", "\"version\":2,\"record\"", 1),
-            "events of version 2, this archipel knows 1",
+            "audit of version 2, this archipel knows 1",
         ),
         (
             text.replacen("\"in\":\"epochs\"", "\"in\":\"wheels\"", 1),
@@ -367,7 +407,7 @@ async fn an_export_that_is_cut_altered_or_newer_is_refused_and_leaves_nothing() 
             text.replacen("\"site\":\"site-a", "\"site\":\"site-b", 1),
             "the export is of site site-b.example.org, and the configuration says site-a",
         ),
-        (text.replacen("\"stamp\":", "\"stamp\":1,\"was\":", 1), "an event after the last commit"),
+        (text.replacen("\"stamp\":", "\"stamp\":1,\"was\":", 1), "after the last commit"),
         ("x".repeat(5 << 20), "longer than"),
     ];
     for (altered, reason) in cases {

@@ -20,6 +20,8 @@ pub(super) struct Collection {
 pub(super) enum Holds {
     /// Records with a version, under such keys. Exported.
     Records(Keys),
+    /// Records with a version, behind the hash of the one before (see `chain`). Exported.
+    Chained(Keys),
     /// Bytes that mean nothing here. Exported.
     Bytes(Keys),
     /// Numbers of eight bytes. Exported.
@@ -40,6 +42,8 @@ pub(super) enum Holds {
 /// What the keys of an exported collection are, after the prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keys {
+    /// Any bytes, written in hexadecimal.
+    Hex,
     /// 16 bytes, written as a UUID.
     Id,
     /// 8 bytes, written as a number.
@@ -63,7 +67,13 @@ const fn of(prefix: &'static [u8], name: &'static str, holds: Holds) -> Collecti
 }
 
 /// All of them, by prefix.
-pub(super) static ALL: [Collection; 27] = [
+pub(super) static ALL: [Collection; 42] = [
+    index(b"aa/", "index: audit by address"),
+    of(b"ac/", "audit chain", Holds::Bytes(Keys::Text)),
+    of(b"ad/", "audit", Holds::Chained(Keys::Sequence)),
+    index(b"ao/", "index: audit by order"),
+    index(b"at/", "index: audit by time"),
+    index(b"au/", "index: audit by user"),
     of(b"ce/", "epochs", Holds::Numbers(Keys::Text)),
     index(b"ch/", "index: children"),
     of(b"cl/", "claims", Holds::Passing),
@@ -72,6 +82,8 @@ pub(super) static ALL: [Collection; 27] = [
     index(b"eg/", "index: events by group"),
     index(b"eo/", "index: events by owner"),
     index(b"es/", "index: events by order"),
+    of(b"ha/", "address history", Holds::Records(Keys::Hex)),
+    index(b"he/", "index: address history by end"),
     of(b"i/", "idempotency keys", Holds::Records(Keys::Digest)),
     of(b"ip/", "idempotency parts", Holds::Bytes(Keys::Part)),
     of(b"it/", "index: idempotency keys by time", Holds::Index { leftovers: true }),
@@ -89,6 +101,13 @@ pub(super) static ALL: [Collection; 27] = [
     of(b"t/", "revoked tokens", Holds::Numbers(Keys::Digest)),
     of(b"te/", "index: revoked tokens by end", Holds::Index { leftovers: true }),
     of(b"u/", "sums: usage", Holds::Sums),
+    of(b"ua/", "usage accounts", Holds::Records(Keys::Id)),
+    index(b"ue/", "index: usage accounts by end"),
+    of(b"uh/", "usage steps", Holds::Records(Keys::Hex)),
+    of(b"ui/", "usage of lines", Holds::Bytes(Keys::Hex)),
+    of(b"ul/", "usage lines", Holds::Records(Keys::Digest)),
+    of(b"um/", "sums: usage of lines", Holds::Sums),
+    index(b"uo/", "index: usage accounts by owner"),
     index(b"x/", "index: closed orders"),
     index(b"xt/", "index: closed orders by time"),
 ];
@@ -109,7 +128,9 @@ impl Collection {
     /// How its keys are written in an export; `None` where it is not exported.
     pub(super) const fn keys(&self) -> Option<Keys> {
         match self.holds {
-            Holds::Records(keys) | Holds::Bytes(keys) | Holds::Numbers(keys) => Some(keys),
+            Holds::Records(keys) | Holds::Chained(keys) | Holds::Bytes(keys) | Holds::Numbers(keys) => {
+                Some(keys)
+            }
             Holds::Index { .. } | Holds::Sums | Holds::Passing | Holds::Label => None,
         }
     }
@@ -129,6 +150,7 @@ impl Keys {
     /// What follows the prefix, as text; the binding's name apart. `None` where it has not this form.
     pub(super) fn written(self, rest: &[u8]) -> Option<(Option<String>, String)> {
         let text = match self {
+            Self::Hex => hex::encode(rest),
             Self::Id => OrderId::from_bytes(rest.try_into().ok()?).to_string(),
             Self::Sequence => sequence_of(rest).filter(|_| rest.len() == 8)?.to_string(),
             Self::Digest => (rest.len() == 32).then(|| hex::encode(rest))?,
@@ -154,6 +176,7 @@ impl Keys {
         }
         let digest = |text: &str| hex::decode(text).ok().filter(|bytes| bytes.len() == 32);
         match self {
+            Self::Hex => hex::decode(text).ok(),
             Self::Id => text.parse::<SessionId>().ok().map(|id| id.as_bytes().to_vec()),
             Self::Sequence => text.parse::<u64>().ok().map(|number| number.to_be_bytes().to_vec()),
             Self::Digest => digest(text),
@@ -214,7 +237,8 @@ mod tests {
     fn every_form_of_key_is_read_as_it_is_written() {
         let digest = [7_u8; 32];
         let plugin = crate::keys::plugin("cloud/a/b", "machine/ü");
-        let cases: [(Keys, &[u8]); 6] = [
+        let cases: [(Keys, &[u8]); 7] = [
+            (Keys::Hex, &[0, 255, 7]),
             (Keys::Id, &[3; 16]),
             (Keys::Sequence, &[0, 0, 0, 0, 0, 1, 2, 3]),
             (Keys::Digest, &digest),

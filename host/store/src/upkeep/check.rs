@@ -6,6 +6,7 @@
 //! | records | each is read, lies under its own key, and every index entry and part that follows from it is there |
 //! | indexes | there are no more entries than follow from records; where there are, those that lead nowhere are named |
 //! | sums | children, usage and plugins' bytes are what is counted anew |
+//! | audit | each record follows the one before it, from the anchor to the head |
 //! | claims | each queue that is held has an epoch |
 //!
 //! Numbers of events have gaps by nature: they are those of commits, and not every commit makes an event. A lost event
@@ -21,9 +22,12 @@ use super::catalogue::{ALL, Collection, Holds, collection_of, named};
 use super::follows::follows;
 use super::survey::Pages;
 use crate::SCHEMA;
+use crate::audit::{Anchor, Walk};
+use crate::chain::Head;
 use crate::engine::{Engine, EngineError, Key};
-use crate::judge::{count, sequence_of};
+use crate::judge::{count, log_key, sequence_of};
 use crate::keys;
+use crate::usage::Sums;
 
 /// Problems that are told one by one; more are only counted.
 const TOLD: usize = 100;
@@ -82,7 +86,9 @@ pub async fn check(
         check.compare().await?;
     }
     check.close_group();
+    check.close_usage();
     check.compare().await?;
+    check.close_chain();
     check.sums().await?;
     check.claims().await?;
     check.indexes().await?;
@@ -103,6 +109,12 @@ struct Check<'a> {
     usage: BTreeMap<Key, u64>,
     /// The sum that entries in a row add up to: of one parent's children, of one binding's bytes.
     group: Option<(Key, u64)>,
+    /// What steps of lines add up to, while they pass.
+    steps: Sums,
+    /// The audit's chain, and where it ends and begins.
+    chain: Option<Walk>,
+    head: Head,
+    anchor: Head,
 }
 
 impl<'a> Check<'a> {
@@ -117,6 +129,10 @@ impl<'a> Check<'a> {
             wanted: Vec::new(),
             usage: BTreeMap::new(),
             group: None,
+            steps: Sums::default(),
+            chain: None,
+            head: Head::START,
+            anchor: Head::START,
         }
     }
 
@@ -162,6 +178,11 @@ impl<'a> Check<'a> {
         *self.found.entry(collection.prefix).or_default() += 1;
         self.group(collection, key, value);
         self.numbers(collection, key);
+        self.chained(collection, key, value);
+        if collection.prefix == keys::INSTANTS {
+            let done = self.steps.add(key, value);
+            self.want_steps(done);
+        }
         match follows(collection, key, value) {
             Err(error) => self.findings.tell(collection.name, collection.said(key), error.message),
             Ok(follows) => {
@@ -190,18 +211,58 @@ impl<'a> Check<'a> {
     }
 
     fn numbers(&mut self, collection: &'static Collection, key: &Key) {
-        if collection.prefix != keys::EVENTS {
+        let is_event = collection.prefix == keys::EVENTS;
+        if !is_event && collection.prefix != keys::AUDIT {
             return;
         }
         let Some(sequence) = sequence_of(key) else { return };
         if self.stamp.is_some_and(|stamp| sequence >> 8 > stamp) {
-            let what = "its number was not given yet; the next events would come before it";
+            let what =
+                format!("its number was not given yet; the next {} would come before it", collection.name);
             self.findings.tell(collection.name, collection.said(key), what);
         }
-        if sequence <= self.forgotten {
+        if is_event && sequence <= self.forgotten {
             let what = format!("readers are told that everything up to {} is forgotten", self.forgotten);
             self.findings.tell(collection.name, collection.said(key), what);
         }
+    }
+
+    /// The audit's records come in the order of the chain, and behind its head and anchor.
+    fn chained(&mut self, collection: &'static Collection, key: &Key, value: &Bytes) {
+        if key == keys::AUDIT_HEAD {
+            self.head = Head::read(Some(value));
+        } else if key == keys::AUDIT_ANCHOR {
+            self.anchor = Anchor::read(Some(value)).map_or(Head::START, |anchor| anchor.head);
+        }
+        if collection.prefix == keys::AUDIT
+            && let Some(sequence) = sequence_of(key)
+        {
+            let (anchor, head) = (self.anchor, self.head);
+            self.chain.get_or_insert_with(|| Walk::from(anchor)).step(sequence, value, &head);
+        }
+    }
+
+    fn close_chain(&mut self) {
+        let (anchor, head) = (self.anchor, self.head);
+        let mut walk = self.chain.take().unwrap_or_else(|| Walk::from(anchor));
+        walk.end(&anchor, &head);
+        if let Some(broken) = walk.broken {
+            self.findings.tell("audit", broken.sequence.to_string(), broken.what);
+        }
+    }
+
+    fn want_steps(&mut self, sums: Vec<(Key, Option<Bytes>)>) {
+        for (key, sum) in sums {
+            // What adds up to nothing has no key.
+            if let Some(sum) = sum {
+                self.want(key, Some(sum), "what it sums up".to_owned());
+            }
+        }
+    }
+
+    fn close_usage(&mut self) {
+        let done = std::mem::take(&mut self.steps).end();
+        self.want_steps(done);
     }
 
     /// Children of one parent and keys of one binding lie in a row: their sum is complete when another row begins.
@@ -245,6 +306,7 @@ impl<'a> Check<'a> {
                 continue;
             }
             let what = match (collection.holds, value) {
+                (Holds::Sums, Some(sums)) if sums.len() != 8 => format!("it is not {who}"),
                 (Holds::Sums, value) => {
                     format!("it says {}, {who} is {}", count(held.as_ref()), count(value.as_ref()))
                 }
@@ -358,6 +420,9 @@ fn record_of(index: &Collection, key: &Key, value: &Bytes) -> Option<(&'static C
     match index.prefix {
         b"l/" | b"x/" | b"xt/" | b"ch/" => order(keys::order_at_end(key)),
         b"or/" => order(keys::order_at_end(value)),
+        b"ao/" | b"au/" | b"aa/" | b"at/" => Some((named("audit")?, log_key(keys::AUDIT, sequence_of(key)?))),
+        b"he/" => Some((named("address history")?, keys::address_use_of(key))),
+        b"uo/" | b"ue/" => Some((named("usage accounts")?, keys::account(keys::order_at_end(key)?))),
         b"es/" | b"eo/" | b"eg/" => Some((named("events")?, keys::event(sequence_of(key)?))),
         b"so/" | b"sc/" | b"se/" => session(),
         _ => None,

@@ -3,8 +3,10 @@
 //! anew.
 
 use archipel_identity::store::Session;
+use archipel_model::audit::{AddressUse, AuditRecord};
 use archipel_model::order::State;
 use archipel_model::{Error, Timestamp};
+use archipel_orders::usage::{Account, Line};
 use bytes::Bytes;
 
 use super::catalogue::{Collection, Holds};
@@ -14,6 +16,7 @@ use crate::judge::{log_key, sequence_of};
 use crate::keys::{self, Scope};
 use crate::orders::{Kept, Stored, StoredEvent, counted_in};
 use crate::record::{Record, decode};
+use crate::{addresses, audit, usage};
 
 /// What must be there beside a record.
 #[derive(Debug, Default)]
@@ -69,6 +72,37 @@ pub(super) fn follows(collection: &Collection, key: &[u8], value: &[u8]) -> Resu
                 false => Err(misplaced()),
             }
         }
+        (Holds::Chained(_), _) => {
+            let record = audit::record_of(&Bytes::copy_from_slice(value))?;
+            let sequence = sequence_of(key).ok_or_else(misplaced)?;
+            Ok(Follows::indexed(audit::indexes(&record, sequence)))
+        }
+        (Holds::Records(_), b"ha/") => {
+            let used: AddressUse = decode(value)?;
+            match addresses::key_of(&used) == key {
+                true => Ok(Follows::indexed(addresses::index_of(&used))),
+                false => Err(misplaced()),
+            }
+        }
+        (Holds::Records(_), b"ua/") => {
+            let account: Account = decode(value)?;
+            match keys::account(account.order) == key {
+                true => Ok(Follows::indexed(usage::account_indexes(&account))),
+                false => Err(misplaced()),
+            }
+        }
+        (Holds::Records(_), b"ul/") => {
+            let line: Line = decode(value)?;
+            match usage::line_key(&line) == key {
+                true => Ok(Follows::default()),
+                false => Err(misplaced()),
+            }
+        }
+        (Holds::Records(_), b"uh/") => decode::<usage::Step>(value).map(|_| Follows::default()),
+        (Holds::Bytes(_), b"ui/") => match usage::sums_of(key) {
+            Some(_) => Ok(Follows::default()),
+            None => Err(misplaced()),
+        },
         (Holds::Records(_), _) => Err(Error::internal("nothing is known of such records")),
         (Holds::Numbers(_), prefix) => {
             let number = <[u8; 8]>::try_from(value).map_err(|_| Error::internal("it is not a number"))?;
@@ -108,6 +142,9 @@ fn of_order(stored: &Stored) -> Follows {
     follows
 }
 
+/// Where the record begins, behind the hash of the one before.
+pub(super) const CHAINED: usize = 32;
+
 /// The version of the record in `value`, and the newest that this program writes.
 pub(super) fn version(collection: &Collection, value: &[u8]) -> Option<(u8, u8)> {
     let newest = match (collection.holds, collection.prefix) {
@@ -115,7 +152,12 @@ pub(super) fn version(collection: &Collection, value: &[u8]) -> Option<(u8, u8)>
         (Holds::Records(_), b"e/") => StoredEvent::VERSION,
         (Holds::Records(_), b"i/") => Kept::VERSION,
         (Holds::Records(_), b"s/") => Session::VERSION,
+        (Holds::Records(_), b"ha/") => AddressUse::VERSION,
+        (Holds::Records(_), b"ua/") => Account::VERSION,
+        (Holds::Records(_), b"ul/") => Line::VERSION,
+        (Holds::Records(_), b"uh/") => usage::Step::VERSION,
         (Holds::Passing, b"cl/") => Holder::VERSION,
+        (Holds::Chained(_), _) => return value.get(CHAINED).map(|version| (*version, AuditRecord::VERSION)),
         _ => return None,
     };
     value.first().map(|version| (*version, newest))

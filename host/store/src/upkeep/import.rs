@@ -6,6 +6,7 @@ use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use archipel_model::{Clock, SiteId, SystemClock, Timestamp};
+use bytes::Bytes;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -16,6 +17,7 @@ use super::follows::{follows, version};
 use super::lines::{End, FORMAT, Header, Last, Line, VERSION, entry};
 use crate::engine::{Engine, Key};
 use crate::sled_engine::{Bulk, Lock};
+use crate::usage::Sums;
 use crate::{OpenError, SCHEMA, SledEngine, SledOptions, keys};
 
 /// The longest line. The largest record is a commit of 1 MiB; base64 makes a third more of it. Bounds memory.
@@ -196,7 +198,8 @@ fn fill(
     }
     loading.sums(&mut bulk)?;
     let incarnation = incarnation_after(header.made_at);
-    bulk.put(keys::SCHEMA, SCHEMA.to_string().as_bytes())?;
+    // An older one is upgraded when it is opened.
+    bulk.put(keys::SCHEMA, header.schema.to_string().as_bytes())?;
     bulk.put(keys::SITE, header.site.as_bytes())?;
     bulk.put(keys::INCARNATION, incarnation.to_string().as_bytes())?;
     bulk.put(keys::FORGOTTEN, &end.events_forgotten.to_be_bytes())?;
@@ -319,10 +322,10 @@ impl Loading {
             return Err(wrong("it is out of order; the file was altered".to_owned()));
         }
         newer(collection, &value, number)?;
-        if collection.prefix == keys::EVENTS
+        if [keys::EVENTS, keys::AUDIT].contains(&collection.prefix)
             && crate::judge::sequence_of(&key).is_some_and(|sequence| sequence >> 8 > stamp)
         {
-            return Err(wrong("an event after the last commit".to_owned()));
+            return Err(wrong(format!("{} after the last commit", collection.name)));
         }
         let follows = follows(collection, &key, &value).map_err(|error| wrong(error.message))?;
         bulk.put(&key, &value)?;
@@ -357,6 +360,12 @@ impl Loading {
             for (key, sum) in written(open.take()) {
                 bulk.put(&key, &sum)?;
             }
+        }
+        let mut steps = Sums::default();
+        let kept = |(key, sum): (Key, Option<Bytes>)| sum.map(|sum| (key, sum.to_vec()));
+        bulk.each(keys::INSTANTS, |key, value| steps.add(key, value).into_iter().filter_map(kept).collect())?;
+        for (key, sum) in steps.end().into_iter().filter_map(kept) {
+            bulk.put(&key, &sum)?;
         }
         for (key, sum) in std::mem::take(&mut self.usage) {
             bulk.put(&key, &sum.to_be_bytes())?;

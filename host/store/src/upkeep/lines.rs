@@ -4,6 +4,7 @@
 //! {"format":"archipel-store","version":1,"site":"…","incarnation":"…","stamp":4711,…}    header
 //! {"in":"epochs","key":"cloud-1","number":7}
 //! {"in":"events","key":"1205761","version":1,"record":{…}}                                 one line per record, by key
+//! {"in":"audit","key":"1206016","after":"HEX","version":1,"record":{…}}                    chained: the hash of the one before
 //! {"in":"plugin storage","binding":"cloud/east","key":"k","bytes":"base64"}
 //! {"end":{"lines":3,"counts":{…},"sha256":"…"}}                                             of all bytes before this line
 //! ```
@@ -22,6 +23,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::catalogue::{Collection, Holds, named};
+use super::follows::CHAINED;
 use crate::engine::Key;
 
 /// What the first line says it is.
@@ -47,7 +49,7 @@ pub(super) struct Header {
 }
 
 /// What a person who finds the file should know.
-pub(super) const NOTE: &str = "orders, events, idempotency keys, sessions, revoked tokens, plugin storage; tokens of \
+pub(super) const NOTE: &str = "orders, events, usage, audit, idempotency keys, sessions, revoked tokens, plugin storage; tokens of \
     sessions are sealed and open only with the site's keys (data_dir/keys), which are not in here, nor are the site \
     file, secrets and plugins";
 
@@ -60,6 +62,9 @@ pub(super) struct Line {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) binding: Option<String>,
     pub(super) key: String,
+    /// Of a chained record: the hash of the one before, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) after: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) version: Option<u8>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,6 +106,10 @@ pub(super) fn line(collection: &Collection, key: &[u8], value: &[u8]) -> Result<
             line.number = Some(u64::from_be_bytes(number));
         }
         _ => {
+            let is_chained = matches!(collection.holds, Holds::Chained(_));
+            let (before, value) =
+                value.split_at_checked(if is_chained { CHAINED } else { 0 }).ok_or("it is cut short")?;
+            line.after = is_chained.then(|| hex::encode(before));
             let (version, json) = value.split_first().ok_or("it is empty")?;
             let json = std::str::from_utf8(json).map_err(|_| "it is not JSON")?;
             let record = RawValue::from_string(json.to_owned()).map_err(|error| error.to_string())?;
@@ -117,9 +126,13 @@ pub(super) fn entry(line: &Line) -> Result<(&'static Collection, Key, Vec<u8>), 
     let collection = named(&line.collection).ok_or_else(unknown)?;
     let keys = collection.keys().ok_or_else(unknown)?;
     let rest = keys.read(line.binding.as_deref(), &line.key).ok_or("its key is not one")?;
+    let before = line.after.as_deref().map(hex::decode).transpose().map_err(|_| "its hash is not one")?;
+    if before.is_some() != matches!(collection.holds, Holds::Chained(_)) {
+        return Err("it has not what a line of this collection has".to_owned());
+    }
     let value = match (collection.holds, &line.record, line.version, &line.bytes, line.number) {
-        (Holds::Records(_), Some(record), Some(version), None, None) => {
-            [&[version], record.get().as_bytes()].concat()
+        (Holds::Records(_) | Holds::Chained(_), Some(record), Some(version), None, None) => {
+            [before.as_deref().unwrap_or_default(), &[version], record.get().as_bytes()].concat()
         }
         (Holds::Bytes(_), None, None, Some(bytes), None) => {
             BASE64.decode(bytes).map_err(|_| "its bytes are not base64")?

@@ -1,0 +1,536 @@
+//! What orders used, added up in the commits that change them.
+//!
+//! A line (owner, group, cloud, sites, kind, class) uses at any time the sum of what its orders have: a staircase. Each
+//! step of it by `d` at time `t` is kept as eight numbers, `d` and `-d·t` for each of four amounts; so the numbers of all
+//! steps before `T` add up to `(R, A)`, and what was used until `T` is exactly `R·T + A`, in whole milliseconds. Steps are
+//! kept by millisecond, and added up over 2^22 ms (70 min), over 2^30 ms (12 days), and over all time. What was before `T`
+//! is all, less what came later: a few hundred numbers at most, however many orders there were and whenever `T` is.
+//!
+//! Nothing here is ever negative: an order's own steps never go back in time (see `meter`), and a time that comes before
+//! one of them simply does not see it.
+//!
+//! Beside the lines, each order has an account and the steps of its own, which retention removes; the lines stay.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use archipel_model::order::Order;
+use archipel_model::plugin::Usage;
+use archipel_model::{Error, OrderId, Timestamp};
+use archipel_orders::store::Visible;
+use archipel_orders::usage::{
+    Account, Class, Line, LineUsage, OrderUsage, OrderUsagePage, Spent, UsageQuery, UsageStore,
+    requesting_site,
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{Commit, CommitError, Engine, Entries, Key, Range};
+use crate::judge::{sequence_of, terms};
+use crate::keys;
+use crate::orders::{Metered, amounts_of};
+use crate::record::{Record, TRIES, busy, decode, encode, refusal};
+
+/// Amounts of a step.
+const AMOUNTS: usize = 4;
+/// Numbers of a step.
+const TERMS: usize = 2 * AMOUNTS;
+/// The levels of sums: their byte in the key, and how many bits of a time their number leaves out.
+const ALL: u8 = 0;
+const COARSE: (u8, u32) = (1, 30);
+const FINE: (u8, u32) = (2, 22);
+/// Keys that are read at a time.
+const CHUNK: usize = 1000;
+/// Lines that are worked on at a time.
+const AT_ONCE: usize = 16;
+/// Accounts that are looked at for one page. Bounds the work of a page that few of them belong to.
+const LOOKED_AT: usize = 5000;
+/// Orders of one page at most. Bounds memory.
+const MAX_PAGE: usize = 1000;
+/// Keys that are removed in one commit.
+const REMOVED_AT_A_TIME: usize = 90;
+
+impl Record for Line {
+    const NAME: &'static str = "usage line";
+}
+
+impl Record for Account {
+    const NAME: &'static str = "usage account";
+}
+
+/// What an order was metered as from an instant on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Step {
+    /// `None`: as nothing.
+    class: Option<Class>,
+    amounts: Usage,
+}
+
+impl Record for Step {
+    const NAME: &'static str = "usage step";
+}
+
+/// Numbers of a step, or of many together.
+type Terms = [i128; TERMS];
+
+fn amounts(usage: &Usage) -> [i128; AMOUNTS] {
+    [usage.instances, usage.vcpu, usage.ram_mib, usage.disk_gib].map(i128::from)
+}
+
+/// A step by `delta` at `at`.
+fn terms_of(delta: &[i128; AMOUNTS], at: Timestamp) -> Terms {
+    let at = i128::from(at.as_unsigned_millis());
+    let mut terms = [0; TERMS];
+    let (rates, offsets) = terms.split_at_mut(AMOUNTS);
+    for ((rate, offset), delta) in rates.iter_mut().zip(offsets).zip(delta) {
+        *rate = *delta;
+        *offset = delta.saturating_mul(at).saturating_neg();
+    }
+    terms
+}
+
+/// What was used until `at`, by the numbers of all steps before.
+fn spent(terms: &Terms, at: Timestamp) -> Spent {
+    let at = i128::from(at.as_unsigned_millis());
+    let [instances, vcpu, ram_mib, disk_gib, a, b, c, d] = *terms;
+    let until = |rate: i128, offset: i128| rate.saturating_mul(at).saturating_add(offset);
+    Spent {
+        instances: until(instances, a),
+        vcpu: until(vcpu, b),
+        ram_mib: until(ram_mib, c),
+        disk_gib: until(disk_gib, d),
+    }
+}
+
+fn fixed(value: Option<&Bytes>) -> Terms {
+    let mut fixed = [0; TERMS];
+    for (place, term) in fixed.iter_mut().zip(terms(value)) {
+        *place = term;
+    }
+    fixed
+}
+
+/// The name of a line.
+fn name_of(line: &Line) -> [u8; 32] {
+    let Line { owner, group, cloud, site, requesting_site, kind, class } = line;
+    let has_group = if group.is_some() { "group" } else { "" };
+    keys::line(
+        owner,
+        &[
+            has_group,
+            group.as_deref().unwrap_or_default(),
+            cloud.as_str(),
+            site.as_str(),
+            requesting_site.as_str(),
+            kind.as_str(),
+            class.as_str(),
+        ],
+    )
+}
+
+/// The key of a line's record.
+pub(crate) fn line_key(line: &Line) -> Key {
+    keys::usage_line(&name_of(line))
+}
+
+/// Times of keys: those before 1970 are 1970.
+fn at_key(prefix: &[u8], at: u64) -> Key {
+    [prefix, &at.to_be_bytes()].concat()
+}
+
+/// The sums in which a step of a line counts, by the key of its instant: of all, coarse, fine.
+pub(crate) fn sums_of(instant: &[u8]) -> Option<[Key; 3]> {
+    let line = instant.get(keys::INSTANTS.len()..)?.first_chunk::<32>()?;
+    let at = sequence_of(instant).filter(|_| instant.len() == keys::INSTANTS.len() + 40)?;
+    let level = |(level, bits): (u8, u32)| at_key(&keys::usage_sums(level, line), at >> bits);
+    Some([keys::usage_sums(ALL, line), level(COARSE), level(FINE)])
+}
+
+/// Writes into the commit of a change what an order is metered as after it; says that. `known` is what it was before.
+///
+/// The order's own times never go back: where the clock was turned back, the step is put at the time of the one before.
+pub(crate) async fn meter(
+    engine: &dyn Engine,
+    commit: &mut Commit,
+    known: Option<&Metered>,
+    order: &Order,
+    now: Timestamp,
+) -> Result<Option<Metered>, Error> {
+    let class = Class::of(order, known.map(|known| known.class));
+    let new = class.map(|class| (class, amounts_of(order)));
+    if known.map(|known| (known.class, known.amounts)) == new {
+        return Ok(known.cloned());
+    }
+    let mut at = known.map_or(now, |known| now.max(known.since));
+    let begins_or_ends = known.is_some() != new.is_some();
+    if begins_or_ends {
+        let account = read_account(engine, order.id).await?;
+        if let Some(ended) = account.as_ref().and_then(|(account, _)| account.ended_at) {
+            at = at.max(ended);
+        }
+        write_account(commit, account, order, at, new.is_none())?;
+    }
+    let mut deltas: BTreeMap<Class, [i128; AMOUNTS]> = BTreeMap::new();
+    let mut add = |class: Class, usage: &Usage, sign: i128| {
+        for (sum, amount) in deltas.entry(class).or_default().iter_mut().zip(amounts(usage)) {
+            *sum += sign * amount;
+        }
+    };
+    if let Some(known) = known {
+        add(known.class, &known.amounts, -1);
+    }
+    if let Some((class, amounts)) = &new {
+        add(*class, amounts, 1);
+    }
+    for (class, delta) in deltas {
+        add_to_line(engine, commit, &Line::of(order, class), &delta, at).await?;
+    }
+    let step = Step { class, amounts: new.map(|(_, amounts)| amounts).unwrap_or_default() };
+    commit.put(at_key(&keys::metered(order.id), at.as_unsigned_millis()), encode(&step)?);
+    Ok(new.map(|(class, amounts)| Metered { class, amounts, since: at }))
+}
+
+async fn add_to_line(
+    engine: &dyn Engine,
+    commit: &mut Commit,
+    line: &Line,
+    delta: &[i128; AMOUNTS],
+    at: Timestamp,
+) -> Result<(), Error> {
+    let name = name_of(line);
+    let key = keys::usage_line(&name);
+    if engine.get(&key).await?.is_none() {
+        commit.put(key, encode(line)?);
+    }
+    let terms = terms_of(delta, at);
+    let instant = at_key(&keys::usage_instants(&name), at.as_unsigned_millis());
+    for sum in sums_of(&instant).into_iter().flatten() {
+        commit.sum(sum, &terms);
+    }
+    commit.sum(instant, &terms);
+    Ok(())
+}
+
+async fn read_account(engine: &dyn Engine, order: OrderId) -> Result<Option<(Account, Bytes)>, Error> {
+    let Some(raw) = engine.get(&keys::account(order)).await? else { return Ok(None) };
+    Ok(Some((decode(&raw)?, raw)))
+}
+
+/// The account of an order that begins to be metered, ends, or begins again.
+fn write_account(
+    commit: &mut Commit,
+    known: Option<(Account, Bytes)>,
+    order: &Order,
+    at: Timestamp,
+    ends: bool,
+) -> Result<(), Error> {
+    let instance = order.instance.as_ref().map(|instance| instance.id.clone());
+    let known = known.map(|(account, _)| account);
+    if let Some(ended) = known.as_ref().and_then(|account| account.ended_at) {
+        commit.delete(keys::account_end(ended, order.id));
+    }
+    let account = Account {
+        order: order.id,
+        kind: order.kind,
+        name: order.name.clone(),
+        owner: order.owner(),
+        user: order.user.name.clone(),
+        group: order.group.clone(),
+        cloud: order.cloud.clone(),
+        site: order.site.clone(),
+        requesting_site: requesting_site(order),
+        instance: instance.or_else(|| known.as_ref().and_then(|known| known.instance.clone())),
+        started_at: known.map_or(at, |known| known.started_at),
+        ended_at: ends.then_some(at),
+    };
+    for index in account_indexes(&account) {
+        commit.put(index, Bytes::new());
+    }
+    commit.put(keys::account(order.id), encode(&account)?);
+    Ok(())
+}
+
+/// The indexes of an account.
+pub(crate) fn account_indexes(account: &Account) -> Vec<Key> {
+    let mut all = vec![keys::with_id(&keys::accounts_of(&account.owner), account.order)];
+    all.extend(account.ended_at.map(|ended| keys::account_end(ended, account.order)));
+    all
+}
+
+pub(crate) struct UsageCollection {
+    pub(crate) engine: Arc<dyn Engine>,
+}
+
+impl UsageCollection {
+    /// What a line used until two instants. What changed while it was read is read again.
+    async fn spent(&self, line: &[u8; 32], from: Timestamp, to: Timestamp) -> Result<(Spent, Spent), Error> {
+        let all = keys::usage_sums(ALL, line);
+        for _ in 0..TRIES {
+            let total = self.engine.get(&all).await?;
+            let before = self.until(line, &fixed(total.as_ref()), from).await?;
+            let after = self.until(line, &fixed(total.as_ref()), to).await?;
+            if self.engine.get(&all).await? == total {
+                return Ok((before, after));
+            }
+        }
+        Err(busy())
+    }
+
+    async fn until(&self, line: &[u8; 32], total: &Terms, at: Timestamp) -> Result<Spent, Error> {
+        let ms = at.as_unsigned_millis();
+        if ms == 0 {
+            return Ok(Spent::default());
+        }
+        let (fine, coarse) = ((ms >> FINE.1) + 1, (ms >> COARSE.1) + 1);
+        let instants = keys::usage_instants(line);
+        let mut terms = *total;
+        for (prefix, from, to) in [
+            (instants, ms, Some(fine << FINE.1)),
+            (keys::usage_sums(FINE.0, line), fine, Some(coarse << (COARSE.1 - FINE.1))),
+            (keys::usage_sums(COARSE.0, line), coarse, None),
+        ] {
+            let mut range = Range::prefix(&prefix, CHUNK);
+            range.start = at_key(&prefix, from);
+            if let Some(to) = to {
+                range = range.before(at_key(&prefix, to));
+            }
+            loop {
+                let entries = self.engine.range(&range).await?;
+                for (_, value) in &entries {
+                    for (term, later) in terms.iter_mut().zip(fixed(Some(value))) {
+                        *term = term.saturating_sub(later);
+                    }
+                }
+                match entries.last() {
+                    Some((last, _)) if entries.len() == CHUNK => range = range.after(last),
+                    _ => break,
+                }
+            }
+        }
+        Ok(spent(&terms, at))
+    }
+
+    /// What one order used.
+    async fn order(&self, account: Account, query: &UsageQuery) -> Result<OrderUsage, Error> {
+        let prefix = keys::metered(account.order);
+        let mut range = Range::prefix(&prefix, CHUNK);
+        let mut classes: BTreeMap<Class, (Spent, Spent)> = BTreeMap::new();
+        let (mut open, mut last): (Option<(Timestamp, Step)>, _) = (None, None);
+        loop {
+            let entries = self.engine.range(&range).await?;
+            for (key, raw) in &entries {
+                let ms = sequence_of(key).and_then(|ms| i64::try_from(ms).ok()).unwrap_or_default();
+                let (at, step) = (Timestamp::from_millis(ms), decode::<Step>(raw)?);
+                if let Some((since, step)) = open.take() {
+                    add_interval(&mut classes, &step, since, Some(at), query);
+                }
+                if at < query.to {
+                    last = step.class.map(|class| (class, step.amounts));
+                }
+                open = Some((at, step));
+            }
+            match entries.last() {
+                Some((key, _)) if entries.len() == CHUNK => range = range.after(key),
+                _ => break,
+            }
+        }
+        if let Some((since, step)) = open {
+            add_interval(&mut classes, &step, since, None, query);
+        }
+        let classes = classes.into_iter().map(|(class, (before, after))| (class, before, after)).collect();
+        Ok(OrderUsage { account, classes, last })
+    }
+
+    /// Accounts in the order of their ids, of all that may be asked for.
+    async fn accounts(&self, visible: &Visible, after: Option<OrderId>) -> Result<Vec<Account>, Error> {
+        let prefix = match visible {
+            Visible::Own(owner) => keys::accounts_of(owner),
+            Visible::Group(..) | Visible::Any => keys::ACCOUNTS.to_vec(),
+        };
+        let mut range = Range::prefix(&prefix, CHUNK);
+        if let Some(after) = after {
+            range = range.after(&keys::with_id(&prefix, after));
+        }
+        let entries = self.engine.range(&range).await?;
+        let raws: Vec<Bytes> = match visible {
+            Visible::Own(_) => {
+                let ids = entries.iter().filter_map(|(key, _)| keys::order_at_end(key)).map(keys::account);
+                self.engine.get_many(&ids.collect::<Vec<_>>()).await?.into_iter().flatten().collect()
+            }
+            _ => entries.into_iter().map(|(_, raw)| raw).collect(),
+        };
+        raws.iter().map(|raw| decode(raw)).collect()
+    }
+
+    async fn remove(&self, end: &[u8]) -> Result<bool, Error> {
+        let Some(order) = keys::order_at_end(end) else { return Ok(false) };
+        let Some((account, raw)) = read_account(&*self.engine, order).await? else {
+            let mut commit = Commit::new();
+            commit.delete(end.to_vec());
+            self.engine.commit(commit).await.map_err(refusal)?;
+            return Ok(true);
+        };
+        // Steps go first: without its account, nobody would find them any more.
+        loop {
+            let steps = self.engine.range(&Range::prefix(&keys::metered(order), REMOVED_AT_A_TIME)).await?;
+            if steps.is_empty() {
+                break;
+            }
+            let mut commit = Commit::new();
+            commit.is(keys::account(order), Some(raw.clone()));
+            for (key, _) in steps {
+                commit.delete(key);
+            }
+            match self.engine.commit(commit).await {
+                Ok(_) => {}
+                // It is metered again.
+                Err(CommitError::Conflict(_)) => return Ok(false),
+                Err(error) => return Err(refusal(error)),
+            }
+        }
+        let mut commit = Commit::new();
+        commit.is(keys::account(order), Some(raw)).delete(keys::account(order)).delete(end.to_vec());
+        for index in account_indexes(&account) {
+            commit.delete(index);
+        }
+        match self.engine.commit(commit).await {
+            Ok(_) => Ok(true),
+            Err(CommitError::Conflict(_)) => Ok(false),
+            Err(error) => Err(refusal(error)),
+        }
+    }
+}
+
+/// Counts the part of an interval that lies before each end of the range.
+fn add_interval(
+    classes: &mut BTreeMap<Class, (Spent, Spent)>,
+    step: &Step,
+    since: Timestamp,
+    until: Option<Timestamp>,
+    query: &UsageQuery,
+) {
+    let Some(class) = step.class else { return };
+    let amounts = amounts(&step.amounts);
+    let upto = |end: Timestamp| {
+        let end = until.map_or(end, |until| until.min(end));
+        let ms = i128::try_from(end.since(since).as_millis()).unwrap_or(i128::MAX);
+        let [instances, vcpu, ram_mib, disk_gib] = amounts.map(|amount| amount.saturating_mul(ms));
+        Spent { instances, vcpu, ram_mib, disk_gib }
+    };
+    let (before, after) = classes.entry(class).or_default();
+    *before = before.and(upto(query.from));
+    *after = after.and(upto(query.to));
+}
+
+#[async_trait]
+impl UsageStore for UsageCollection {
+    async fn lines(&self, query: &UsageQuery) -> Result<Vec<LineUsage>, Error> {
+        let prefix = match &query.visible {
+            Visible::Own(owner) => keys::usage_lines_of(owner),
+            Visible::Group(..) | Visible::Any => keys::LINES.to_vec(),
+        };
+        let mut range = Range::prefix(&prefix, CHUNK);
+        let mut found = Vec::new();
+        loop {
+            let entries: Entries = self.engine.range(&range).await?;
+            let mut lines: Vec<([u8; 32], Line)> = Vec::new();
+            for (key, raw) in &entries {
+                let line: Line = decode(raw)?;
+                if let Some(name) = keys::digest_at_end(key)
+                    && query.covers(&line.owner, line.group.as_deref(), &line.cloud, line.kind)
+                {
+                    lines.push((name, line));
+                }
+            }
+            let some: Vec<LineUsage> = futures::stream::iter(lines)
+                .map(|(name, line)| async move {
+                    let (before, after) = self.spent(&name, query.from, query.to).await?;
+                    Ok::<_, Error>(LineUsage { line, before, after })
+                })
+                .buffered(AT_ONCE)
+                .try_collect()
+                .await?;
+            found.extend(some.into_iter().filter(|usage| usage.before != usage.after));
+            match entries.last() {
+                Some((last, _)) if entries.len() == CHUNK => range = range.after(last),
+                _ => return Ok(found),
+            }
+        }
+    }
+
+    async fn orders(
+        &self,
+        query: &UsageQuery,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> Result<OrderUsagePage, Error> {
+        let limit = limit.clamp(1, MAX_PAGE);
+        let (mut cursor, mut looked_at) = (after, 0);
+        let mut items: Vec<OrderUsage> = Vec::new();
+        loop {
+            let accounts = self.accounts(&query.visible, cursor).await?;
+            if accounts.is_empty() {
+                return Ok(OrderUsagePage { items, next: None });
+            }
+            for account in accounts {
+                if items.len() == limit || looked_at >= LOOKED_AT {
+                    return Ok(OrderUsagePage { items, next: cursor });
+                }
+                looked_at += 1;
+                cursor = Some(account.order);
+                let is_within = account.started_at < query.to
+                    && account.ended_at.is_none_or(|ended| ended > query.from)
+                    && query.covers(&account.owner, account.group.as_deref(), &account.cloud, account.kind);
+                if is_within {
+                    items.push(self.order(account, query).await?);
+                }
+            }
+        }
+    }
+
+    async fn forget_before(&self, before: Timestamp, limit: usize) -> Result<usize, Error> {
+        let range =
+            Range::prefix(keys::ACCOUNT_ENDS, limit).before(keys::at_prefix(keys::ACCOUNT_ENDS, before));
+        let mut forgotten = 0;
+        for (end, _) in self.engine.range(&range).await? {
+            forgotten += usize::from(self.remove(&end).await?);
+        }
+        Ok(forgotten)
+    }
+}
+
+/// Sums of steps that come in the order of their keys: what an import makes anew, and a check compares.
+#[derive(Default)]
+pub(crate) struct Sums {
+    open: BTreeMap<Key, Vec<i128>>,
+}
+
+impl Sums {
+    /// Takes the next step; gives the sums in which none can count any more.
+    pub(crate) fn add(&mut self, instant: &[u8], value: &[u8]) -> Vec<(Key, Option<Bytes>)> {
+        let Some(keys) = sums_of(instant) else { return Vec::new() };
+        let is_over = |key: &Key| !keys.contains(key);
+        let over: Vec<Key> = self.open.keys().filter(|key| is_over(key)).cloned().collect();
+        let done = over.into_iter().filter_map(|key| self.open.remove_entry(&key)).map(written).collect();
+        let step = terms(Some(&Bytes::copy_from_slice(value)));
+        for key in keys {
+            let sums = self.open.entry(key).or_default();
+            sums.resize(sums.len().max(step.len()), 0);
+            for (sum, term) in sums.iter_mut().zip(&step) {
+                *sum = sum.saturating_add(*term);
+            }
+        }
+        done
+    }
+
+    /// The sums that are left.
+    pub(crate) fn end(self) -> Vec<(Key, Option<Bytes>)> {
+        self.open.into_iter().map(written).collect()
+    }
+}
+
+fn written((key, sums): (Key, Vec<i128>)) -> (Key, Option<Bytes>) {
+    (key, crate::judge::sums_value(&sums))
+}

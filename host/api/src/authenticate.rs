@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
+use crate::audit::Trail;
 use crate::problem::{Answer, Problem, table};
 use crate::request::Marks;
 use crate::state::{App, Door};
@@ -29,6 +30,8 @@ const TOKEN_BYTES: usize = 16 * 1024;
 pub(crate) struct Who {
     pub(crate) caller: Arc<Caller>,
     pub(crate) info: RequestInfo,
+    /// For the audit.
+    pub(crate) trail: Arc<Trail>,
     bearer: Option<(SecretBytes, Option<String>)>,
 }
 
@@ -56,10 +59,11 @@ pub(crate) async fn authenticate(State(app): State<App>, mut request: Request, n
     if is_open(request.method(), request.uri().path()) {
         return next.run(request).await;
     }
-    let Some(marks) = request.extensions().get::<Marks>() else {
+    let (marks, trail) = (request.extensions().get::<Marks>(), request.extensions().get::<Arc<Trail>>());
+    let (Some(marks), Some(trail)) = (marks, trail) else {
         return Problem::internal("a request came without marks").into_response();
     };
-    let judged = judge(&app, marks.info(), request.headers()).await;
+    let judged = judge(&app, marks.info(), trail, request.headers()).await;
     match judged.and_then(|who| in_group(&who, request.headers())) {
         Ok(who) => {
             request.extensions_mut().insert(who);
@@ -84,18 +88,26 @@ fn in_group(who: &Who, headers: &HeaderMap) -> Result<Who, Box<Response>> {
     group.and_then(|group| who.acting_for(Some(group))).map_err(|problem| Box::new(problem.into_response()))
 }
 
-async fn judge(app: &App, info: RequestInfo, headers: &HeaderMap) -> Result<Who, Box<Response>> {
+async fn judge(
+    app: &App,
+    info: RequestInfo,
+    trail: &Arc<Trail>,
+    headers: &HeaderMap,
+) -> Result<Who, Box<Response>> {
+    let trail = Arc::clone(trail);
     if app.door == Door::Admin {
-        return Ok(Who { caller: Arc::new(app.identity.local_admin(&info)), info, bearer: None });
+        let caller = app.identity.local_admin(&info);
+        trail.is_from(&caller);
+        return Ok(Who { caller: Arc::new(caller), info, trail, bearer: None });
     }
     let token = bearer(headers)?;
     let binding = headers.get(BINDING).and_then(|value| value.to_str().ok()).map(str::to_owned);
     match app.identity.authenticate(token, binding.as_deref(), &info).await {
-        Ok(caller) => Ok(Who {
-            caller: Arc::new(caller),
-            info,
-            bearer: Some((SecretBytes::new(token.as_bytes()), binding)),
-        }),
+        Ok(caller) => {
+            trail.is_from(&caller);
+            let bearer = Some((SecretBytes::new(token.as_bytes()), binding));
+            Ok(Who { caller: Arc::new(caller), info, trail, bearer })
+        }
         Err(error) => {
             // Whatever is wrong with a token is a 401; only an absent judge is something else.
             let problem = match error.kind {

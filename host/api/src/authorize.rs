@@ -7,6 +7,7 @@
 //! | a list | kind and cloud alone | the reach goes into the store's query, so pages stay full |
 //! | a create | kind, cloud, spec, the caller as owner | `max-lease` and `add-labels` bind the order |
 //! | `/v1/admin` | kind `admin` | the reach must be `any` |
+//! | `/v1/admin/audit` | operation `list` on kind `audit`; where that is refused, kind `admin` | the reach must be `any` |
 //!
 //! A refusal tells nothing that the caller could not see anyway: 403 with the reason for the caller's own things and for
 //! those he may read, 404 for all others.
@@ -17,6 +18,7 @@ use archipel_model::plugin::{Operation, Reach, Resource};
 use archipel_model::{ErrorKind, OrderId};
 use archipel_orders::store::Visible;
 
+use crate::audit;
 use crate::authenticate::Who;
 use crate::problem::{Answer, Problem, table};
 use crate::state::App;
@@ -62,7 +64,9 @@ pub(crate) async fn allow(
     operation: Operation,
     resource: &Resource,
 ) -> Answer<Granted> {
-    Ok(app.identity.authorize(&who.caller, operation, resource, &who.info).await?)
+    let answer = app.identity.authorize(&who.caller, operation, resource, &who.info).await;
+    who.trail.decided(&who.caller, resource, &answer);
+    Ok(answer?)
 }
 
 /// Asks for something of the caller's own (`/v1/me`, sessions).
@@ -87,9 +91,21 @@ pub(crate) async fn allow_cloud(
 pub(crate) async fn allow_admin(app: &App, who: &Who) -> Answer<()> {
     let granted = allow(app, who, Operation::Admin, &resource(app, "admin")).await?;
     if granted.reach == Reach::Any {
-        return Ok(());
+        return audit::before(app, who, Operation::Admin).await;
     }
-    Err(Problem::new(table::FORBIDDEN, "managing the site needs a policy that allows admin with reach any"))
+    let why = "managing the site needs a policy that allows admin with reach any";
+    who.trail.denied(why);
+    Err(Problem::new(table::FORBIDDEN, why))
+}
+
+/// Asks for the audit: an auditor may read it and needs nothing else, and an administrator may too.
+pub(crate) async fn allow_audit(app: &App, who: &Who) -> Answer<()> {
+    match allow(app, who, Operation::List, &resource(app, "audit")).await {
+        Ok(granted) if granted.reach == Reach::Any => return Ok(()),
+        Err(problem) if problem.row() != table::FORBIDDEN => return Err(problem),
+        _ => who.trail.asks_otherwise(),
+    }
+    allow_admin(app, who).await
 }
 
 /// How far a yes goes, as the store's queries take it.
@@ -127,11 +143,15 @@ pub(crate) async fn order(
         Err(error) => return Err(error.into()),
     };
     let refusal = match allow(app, who, operation, &resource_of(&found)).await {
-        Ok(granted) if covers(who, &granted, &found) => return Ok((found, granted)),
-        Ok(_) => Problem::new(
-            table::FORBIDDEN,
-            format!("the policy lets you {} your own orders alone", operation.as_str()),
-        ),
+        Ok(granted) if covers(who, &granted, &found) => {
+            audit::before(app, who, operation).await?;
+            return Ok((found, granted));
+        }
+        Ok(_) => {
+            let why = format!("the policy lets you {} your own orders alone", operation.as_str());
+            who.trail.denied(&why);
+            Problem::new(table::FORBIDDEN, why)
+        }
         Err(problem) if problem.row() == table::FORBIDDEN => problem,
         Err(problem) => return Err(problem),
     };
@@ -162,6 +182,12 @@ pub(crate) async fn may_delete_all(app: &App, who: &Who, orders: &[Order]) -> An
             Err(error) if error.kind == ErrorKind::Forbidden => all = false,
             Err(error) => return Err(error.into()),
         }
+    }
+    if all {
+        let ids: Vec<OrderId> = orders.iter().map(|order| order.id).collect();
+        audit::before_all(app, who, &ids).await?;
+    } else {
+        who.trail.denied("orders that the caller may not delete rest on it");
     }
     Ok(all)
 }

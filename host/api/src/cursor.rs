@@ -4,7 +4,8 @@
 //! cursor that was changed, or is used by another user or with other filters, is 400 `bad-cursor` and reads nothing.
 
 use archipel_identity::SiteKeys;
-use archipel_model::{OrderId, Owner};
+use archipel_model::audit::{AuditLink, AuditPlace};
+use archipel_model::{OrderId, Owner, Timestamp};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -67,6 +68,39 @@ impl<'a> Bound<'a> {
         self.open(text).map(OrderId::from_bytes)
     }
 
+    /// After this place in the audit.
+    pub(crate) fn after_place(&self, place: AuditPlace) -> String {
+        let mut position = [0; 16];
+        let (at, sequence) = position.split_at_mut(8);
+        at.copy_from_slice(&place.at.as_millis().to_be_bytes());
+        sequence.copy_from_slice(&place.sequence.to_be_bytes());
+        self.seal(position)
+    }
+
+    /// The place in the audit that a cursor goes on after.
+    pub(crate) fn place(&self, text: &str) -> Answer<AuditPlace> {
+        let position: [u8; 16] = self.open(text)?;
+        let at = Timestamp::from_millis(number_at(&position, 0).cast_signed());
+        Ok(AuditPlace { at, sequence: number_at(&position, 8) })
+    }
+
+    /// After this link of the audit's chain.
+    pub(crate) fn after_link(&self, link: &AuditLink) -> Answer<String> {
+        let hash = hex::decode(&link.hash).ok().and_then(|hash| <[u8; 32]>::try_from(hash).ok());
+        let hash = hash.ok_or_else(|| Problem::internal("a link of the chain has no hash"))?;
+        let position = [&link.sequence.to_be_bytes(), &link.count.to_be_bytes(), hash.as_slice()].concat();
+        let position: [u8; 48] =
+            position.try_into().map_err(|_| Problem::internal("a link of the chain has no hash"))?;
+        Ok(self.seal(position))
+    }
+
+    /// The link of the audit's chain that a cursor goes on after.
+    pub(crate) fn link(&self, text: &str) -> Answer<AuditLink> {
+        let position: [u8; 48] = self.open(text)?;
+        let hash = hex::encode(position.get(16..).unwrap_or_default());
+        Ok(AuditLink { sequence: number_at(&position, 0), hash, count: number_at(&position, 8) })
+    }
+
     /// After this event.
     pub(crate) fn after_event(&self, sequence: u64) -> String {
         self.seal(sequence.to_be_bytes())
@@ -76,6 +110,12 @@ impl<'a> Bound<'a> {
     pub(crate) fn event(&self, text: &str) -> Answer<u64> {
         self.open(text).map(u64::from_be_bytes)
     }
+}
+
+/// Eight bytes of a position, as a number.
+fn number_at(position: &[u8], from: usize) -> u64 {
+    let bytes = position.get(from..).and_then(|rest| rest.first_chunk::<8>());
+    bytes.map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
 /// Compares in a time that depends on the lengths alone.
@@ -106,6 +146,16 @@ mod tests {
         ] {
             assert_eq!(other.order(&cursor).unwrap_err().row(), table::BAD_CURSOR);
         }
+    }
+
+    #[test]
+    fn places_of_the_audit_are_read_back() {
+        let keys = SiteKeys::from_master(&[1; 32]);
+        let bound = Bound::new(&keys, "audit", &owner("alice"), "");
+        let place = AuditPlace { at: Timestamp::from_millis(1_800_000_000_123), sequence: u64::MAX - 1 };
+        assert_eq!(bound.place(&bound.after_place(place)).unwrap(), place);
+        let link = AuditLink { sequence: 7 << 8, hash: "ab".repeat(32), count: 99 };
+        assert_eq!(bound.link(&bound.after_link(&link).unwrap()).unwrap(), link);
     }
 
     #[test]

@@ -1,9 +1,11 @@
-//! The outermost layer: gives a request its marks, bounds it, counts it, and writes every failure as a problem document.
+//! The outermost layer: gives a request its marks, bounds it, counts it, tells the audit how it ended, and writes every
+//! failure as a problem document.
 //!
 //! A handler that panics and one that returns an internal error give the same answer: 500 with the request's id, which is
 //! also on the log line that says why.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -13,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use http::{HeaderValue, Method, header};
 
+use crate::audit::{self, Trail};
 use crate::problem::{Problem, table};
 use crate::request::{ClientAddress, Marks};
 use crate::state::App;
@@ -28,9 +31,16 @@ pub(crate) async fn finish(State(app): State<App>, mut request: Request, next: N
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let is_private = request.uri().path().starts_with("/v1");
     request.extensions_mut().insert(marks.clone());
+    let trail = Arc::new(Trail::new(&app, &method, route.as_deref(), request.uri().query()));
+    request.extensions_mut().insert(Arc::clone(&trail));
 
     let mut response = run(&app, is_private, request, next).await;
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+    let problem = response.extensions_mut().remove::<Problem>();
+    if is_private {
+        let told = problem.as_ref().map(Problem::detail);
+        audit::after(&app, &trail, &marks, response.status().as_u16(), told).await;
+    }
+    if let Some(problem) = problem {
         if let Some(cause) = problem.cause() {
             tracing::error!(request_id = %marks.id, %method, route, cause, "a request failed by a defect");
         }

@@ -2,7 +2,7 @@
 //!
 //! A request passes, outermost first: [`finish`] (marks, bounds, counts, writes failures) → [`authenticate`] (who) →
 //! routing → a handler in [`routes`], which parses ([`query`], [`body`], [`input`]), asks the policy ([`authorize`]), calls
-//! `orders` or a plugin, and shows the answer ([`view`]).
+//! `orders` or a plugin, and shows the answer ([`view`]). What it learns on the way is for the [`audit`].
 //!
 //! What always holds:
 //! - Every failure is a problem document ([`problem`]) whose `type` stands in one table.
@@ -10,6 +10,7 @@
 //! - Every method under `/v1` is authenticated before its path is looked at, and authorized before anything is done.
 //! - The OpenAPI document is made of the same values that make the routes and the same types that are parsed and written.
 
+mod audit;
 mod authenticate;
 mod authorize;
 mod body;
@@ -40,6 +41,7 @@ use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::{Extension, Router};
 
+pub use audit::{Audit, AuditSettings};
 pub use limits::ApiLimits;
 pub use metrics::Metrics;
 pub use request::ClientAddress;

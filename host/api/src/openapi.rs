@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use axum::Router;
 use axum::handler::Handler;
 use axum::routing::{MethodRouter, on};
+use http::Method;
 use serde_json::Value;
 use utoipa::openapi::path::{HttpMethod, Paths, PathsBuilder};
 use utoipa::openapi::schema::Schema;
@@ -84,6 +85,26 @@ fn document(paths: Paths, mut schemas: BTreeMap<String, RefOr<Schema>>) -> OpenA
         schemas.into_iter().fold(ComponentsBuilder::new(), |all, (name, schema)| all.schema(name, schema));
     let components = components.security_scheme("bearer", SecurityScheme::Http(bearer)).build();
     OpenApiBuilder::new().info(info).paths(paths).components(Some(components)).build()
+}
+
+/// The names of all operations, by method and path. What serves GET serves HEAD.
+pub(crate) fn operations(api: &OpenApi) -> BTreeMap<(Method, String), String> {
+    let mut names = BTreeMap::new();
+    for (path, item) in &api.paths.paths {
+        let operations = [
+            (Method::GET, &item.get),
+            (Method::HEAD, &item.get),
+            (Method::POST, &item.post),
+            (Method::PATCH, &item.patch),
+            (Method::DELETE, &item.delete),
+        ];
+        for (method, operation) in operations {
+            if let Some(id) = operation.as_ref().and_then(|operation| operation.operation_id.clone()) {
+                names.insert((method, path.clone()), id);
+            }
+        }
+    }
+    names
 }
 
 /// The document as JSON.

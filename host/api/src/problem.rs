@@ -199,7 +199,8 @@ impl From<Error> for Problem {
         if let Some(code) = error.code.filter(|code| code != row.code) {
             problem = problem.member("reason", code.into_owned());
         }
-        for (key, value) in error.details {
+        // Which plugin refused is for the audit.
+        for (key, value) in error.details.into_iter().filter(|(key, _)| key != archipel_identity::DENIED_BY) {
             problem = problem.member(&key, value);
         }
         problem

@@ -7,9 +7,11 @@
 //! | a cursor that is not ours | 400 `bad-cursor` |
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
+use archipel_model::audit::Outcome;
 use archipel_model::order::{Kind, State};
-use archipel_model::{CloudName, SiteId};
+use archipel_model::{CloudName, OrderId, SiteId, Timestamp};
 use url::form_urlencoded;
 
 use crate::ApiLimits;
@@ -29,6 +31,19 @@ pub(crate) enum Param {
     Refresh,
     Cascade,
     DryRun,
+    From,
+    To,
+    Issuer,
+    Subject,
+    Order,
+    Operation,
+    Outcome,
+    Address,
+    At,
+    Head,
+    Group,
+    By,
+    Format,
 }
 
 impl Param {
@@ -45,6 +60,19 @@ impl Param {
             Self::Refresh => "refresh",
             Self::Cascade => "cascade",
             Self::DryRun => "dry_run",
+            Self::From => "from",
+            Self::To => "to",
+            Self::Issuer => "issuer",
+            Self::Subject => "subject",
+            Self::Order => "order",
+            Self::Operation => "operation",
+            Self::Outcome => "outcome",
+            Self::Address => "address",
+            Self::At => "at",
+            Self::Head => "head",
+            Self::Group => "group",
+            Self::By => "by",
+            Self::Format => "format",
         }
     }
 
@@ -76,6 +104,36 @@ pub(crate) const ORDERS: &[Param] = &[
     Param::Site,
     Param::Label,
     Param::Unreachable,
+];
+
+/// For the audit.
+pub(crate) const AUDIT: &[Param] = &[
+    Param::Limit,
+    Param::Cursor,
+    Param::From,
+    Param::To,
+    Param::Issuer,
+    Param::Subject,
+    Param::Order,
+    Param::Operation,
+    Param::Outcome,
+    Param::Address,
+];
+/// For a walk along the audit's chain.
+pub(crate) const VERIFICATION: &[Param] = &[Param::Cursor, Param::Head];
+/// For who had an address.
+pub(crate) const ADDRESS: &[Param] = &[Param::At];
+/// For usage.
+pub(crate) const USAGE: &[Param] = &[
+    Param::Limit,
+    Param::Cursor,
+    Param::From,
+    Param::To,
+    Param::Group,
+    Param::Cloud,
+    Param::Kind,
+    Param::By,
+    Param::Format,
 ];
 
 /// What was asked for.
@@ -181,6 +239,49 @@ impl Query {
         self.parsed(Param::Site)
     }
 
+    /// A time, RFC 3339.
+    pub(crate) fn time(&self, param: Param) -> Answer<Option<Timestamp>> {
+        let read = |text: &str| {
+            // A plus sign of an offset comes as a space where it was not escaped.
+            Timestamp::parse(&text.replace(' ', "+"))
+                .ok_or_else(|| bad(param.name(), "write a time as in 2026-11-21T12:00:00Z"))
+        };
+        self.value(param).map(read).transpose()
+    }
+
+    /// Any text.
+    pub(crate) fn text(&self, param: Param) -> Option<String> {
+        self.value(param).map(str::to_owned)
+    }
+
+    /// The order wanted.
+    pub(crate) fn order(&self) -> Answer<Option<OrderId>> {
+        self.parsed(Param::Order)
+    }
+
+    /// The outcome wanted.
+    pub(crate) fn outcome(&self) -> Answer<Option<Outcome>> {
+        self.parsed(Param::Outcome)
+    }
+
+    /// The address wanted.
+    pub(crate) fn address(&self) -> Answer<Option<IpAddr>> {
+        let read = |text: &str| text.parse().map_err(|_| bad("address", "write an IP address"));
+        self.value(Param::Address).map(read).transpose()
+    }
+
+    /// A place in the audit's chain: `SEQUENCE:HASH`.
+    pub(crate) fn head(&self) -> Answer<Option<(u64, String)>> {
+        let wrong = || bad("head", "write SEQUENCE:HASH, as /v1/admin/audit/head gives them");
+        let read = |text: &str| {
+            let (sequence, hash) = text.split_once(':').ok_or_else(wrong)?;
+            let is_hash = hash.len() == 64 && hash.chars().all(|c| c.is_ascii_hexdigit());
+            let sequence = sequence.parse().ok().filter(|_| is_hash).ok_or_else(wrong)?;
+            Ok((sequence, hash.to_owned()))
+        };
+        self.value(Param::Head).map(read).transpose()
+    }
+
     /// Labels wanted: `key:value`, all of them.
     pub(crate) fn labels(&self) -> Answer<BTreeMap<String, String>> {
         let mut labels = BTreeMap::new();
@@ -213,7 +314,8 @@ pub(crate) fn none(raw: Option<&str>) -> Answer<()> {
     Query::read(raw, &[]).map(drop)
 }
 
-fn bad(name: &str, detail: &str) -> Problem {
+/// A parameter that has not its form.
+pub(crate) fn bad(name: &str, detail: &str) -> Problem {
     Problem::new(table::BAD_QUERY, format!("query parameter {name}: {detail}")).member("parameter", name)
 }
 

@@ -1,6 +1,7 @@
 //! All paths. Each file adds its own, with their description.
 
 pub(crate) mod admin;
+pub(crate) mod audit;
 pub(crate) mod bulk;
 pub(crate) mod clouds;
 pub(crate) mod collections;
@@ -12,6 +13,7 @@ pub(crate) mod power;
 pub(crate) mod publishers;
 pub(crate) mod sweep;
 pub(crate) mod tokens;
+pub(crate) mod usage;
 
 use crate::openapi::Routes;
 
@@ -28,5 +30,7 @@ pub(crate) fn all() -> Routes {
     let routes = admin::routes(routes);
     let routes = publishers::routes(routes);
     let routes = sweep::routes(routes);
+    let routes = audit::routes(routes);
+    let routes = usage::routes(routes);
     health::routes(routes)
 }

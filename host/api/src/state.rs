@@ -1,5 +1,6 @@
 //! What the interface stands on: handed over once by the daemon, shared by every request.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use archipel_identity::{Identity, SiteKeys};
@@ -8,11 +9,14 @@ use archipel_model::publisher::PublisherAdmin;
 use archipel_model::site::Site;
 use archipel_model::{Clock, Error, SiteId};
 use archipel_orders::Orders;
+use archipel_orders::usage::UsageStore;
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::Method;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
+use crate::audit::Audit;
 use crate::idempotency::Flights;
 use crate::metrics::Metrics;
 use crate::routes::health::Readiness;
@@ -71,6 +75,10 @@ pub struct ApiState {
     pub limits: ApiLimits,
     /// Reads the site file again; `None` where it cannot be.
     pub reload: Option<Arc<dyn ReloadHook>>,
+    /// What orders used.
+    pub usage: Arc<dyn UsageStore>,
+    /// Who did what; shared by both doors.
+    pub audit: Audit,
     /// Figures of requests, shared by both doors; `Metrics::default()`.
     pub metrics: Metrics,
 }
@@ -94,6 +102,8 @@ pub(crate) struct Shared {
     pub(crate) waits: Semaphore,
     pub(crate) event_streams: Arc<Semaphore>,
     pub(crate) readiness: Readiness,
+    /// The names of operations by method and route.
+    pub(crate) operations: BTreeMap<(Method, String), String>,
     pub(crate) openapi: Bytes,
     pub(crate) docs: Bytes,
 }
@@ -111,6 +121,7 @@ impl Shared {
             waits: Semaphore::new(state.limits.waits),
             event_streams: Arc::new(Semaphore::new(state.limits.event_streams)),
             readiness: Readiness::default(),
+            operations: openapi::operations(api),
             docs: crate::docs::page(&document).into(),
             openapi: serde_json::to_vec(&document).unwrap_or_default().into(),
             door,

@@ -96,7 +96,7 @@ pub(crate) enum Command {
     ///   id = "site-a.example.org"
     ///
     /// Sections: [site], [[identity]], [[authorization]], [[cloud]], [[limit]], [[events.kafka]], [[events.webhook]],
-    /// [grants.PLUGIN], [secrets.NAME], [limits.{plugins,api,orders,identity}]. Every key can be set from the environment as ARCHIPEL__SECTION__KEY, e.g.
+    /// [audit], [grants.PLUGIN], [secrets.NAME], [limits.{plugins,api,orders,identity}]. Every key can be set from the environment as ARCHIPEL__SECTION__KEY, e.g.
     /// ARCHIPEL__SITE__LISTEN=127.0.0.1:8080 or ARCHIPEL__CLOUD__EAST__STATE=draining (an item of a list by its index
     /// or its name).
     #[command(
@@ -151,6 +151,19 @@ pub(crate) enum Command {
     /// Compare what the clouds hold with what is ordered, and see what nobody has ordered.
     #[command(subcommand)]
     Sweep(SweepCommand),
+
+    /// Tell what was used: instances, vcpu, memory and storage times seconds.
+    ///
+    /// As the administrator, what everybody used; with --url and a token, one's own (and one's group's, where the policy lets
+    /// one see it). What runs counts until now. Stopped, paused and hibernated machines are told apart from running ones.
+    #[command(
+        after_help = "Examples:\n  archipel usage --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --by group,cloud\n  archipel usage --by order --format csv > orders.csv\n  archipel usage --format ur > records.xml          usage records, OGF GFD.98"
+    )]
+    Usage(crate::commands::usage::UsageArgs),
+
+    /// Ask who did what, who had an address, and whether the record of it is whole; for administrators and auditors.
+    #[command(subcommand)]
+    Audit(crate::commands::audit::AuditCommand),
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! One file per command; each asks one question and answers yes or no.
 
+pub(crate) mod audit;
 pub(crate) mod check_config;
 pub(crate) mod doctor;
 pub(crate) mod events;
@@ -9,3 +10,4 @@ pub(crate) mod plugin;
 pub(crate) mod store;
 pub(crate) mod sweep;
 pub(crate) mod token;
+pub(crate) mod usage;

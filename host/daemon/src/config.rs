@@ -15,12 +15,12 @@ mod site;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use archipel_api::AuditSettings;
 use archipel_config::{Problem, Tree};
 use archipel_events::EventsConfig;
 use archipel_orders::LimitRule;
 use archipel_runtime::config::RuntimeConfig;
 use archipel_vault::SecretSource;
-use serde::Deserialize;
 
 pub(crate) use limits::Limits;
 pub(crate) use site::{SiteSection, TlsSection};
@@ -50,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// `[[events.kafka]]`, `[[events.webhook]]`.
     pub(crate) events: EventsConfig,
+    /// `[audit]`.
+    pub(crate) audit: AuditSettings,
 }
 
 /// Why a site file cannot be used.
@@ -71,11 +73,6 @@ pub(crate) enum ConfigError {
 fn lines(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
-
-/// `[audit]`: no key yet.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Reserved {}
 
 impl Config {
     /// Reads the file and the environment.
@@ -119,7 +116,7 @@ impl Config {
         let secrets: BTreeMap<String, SecretSource> = reader.entries("secrets").into_iter().collect();
         let limits: Option<Limits> = reader.section("limits");
         let events: Option<EventsConfig> = reader.section("events");
-        let _: Option<Reserved> = reader.section("audit");
+        let audit: Option<AuditSettings> = reader.section("audit");
         // What the sections mean together is only worth saying once each of them is right.
         if reader.is_clean() {
             if let Some(site) = &site {
@@ -130,15 +127,19 @@ impl Config {
             if let Some(events) = &events {
                 meaning::check_events(events, &secrets, &runtime, &mut reader);
             }
+            if let Some(audit) = &audit {
+                meaning::check_audit(audit, &mut reader);
+            }
         }
         reader.finish().map_err(ConfigError::Wrong)?;
-        let (Some(mut site), Some(limits), Some(mut events)) = (site, limits, events) else {
+        let (Some(mut site), Some(limits), Some(mut events), Some(audit)) = (site, limits, events, audit)
+        else {
             return Err(ConfigError::Wrong(Vec::new()));
         };
         site.resolve(&base);
         events.resolve(&base);
         runtime.limits = limits.plugins.clone();
-        Ok(Self { file: file.to_owned(), base, site, runtime, limit, secrets, limits, events })
+        Ok(Self { file: file.to_owned(), base, site, runtime, limit, secrets, limits, events, audit })
     }
 
     /// The administrator's socket of this site.

@@ -54,6 +54,8 @@ fn run(cli: &Cli, printer: &Printer) -> Outcome {
             Command::Plugin(command) => commands::plugin::run(command, &cli.door, printer).await,
             Command::Man { folder } => commands::manual::man(folder),
             Command::Completions { shell } => commands::manual::completions(*shell),
+            Command::Usage(args) => commands::usage::run(args, &cli.door, printer).await,
+            Command::Audit(command) => commands::audit::run(command, &cli.door, printer).await,
             Command::Store(command) => commands::store::run(command, &cli.door, printer).await,
         }
     })

@@ -20,7 +20,6 @@ mod systemd;
 
 use std::sync::Arc;
 
-use archipel_api::ReloadHook;
 use archipel_model::{Clock, SystemClock};
 
 use crate::cli::{DoorArgs, ServeArgs};
@@ -88,7 +87,7 @@ fn clock(args: &ServeArgs) -> Arc<dyn Clock> {
 }
 
 async fn reload(site: &RunningSite) {
-    match site.reload.reload().await {
+    match site.reload_on_signal().await {
         Ok(done) => {
             tracing::info!(generation = done.generation, changed = ?done.changed, needs_restart = ?done.needs_restart, "configuration taken");
         }

@@ -5,13 +5,14 @@
 //! site and everything that is known of the resource). A refusal is never reused.
 
 use archipel_model::plugin::{Decision, Operation, Reach, Resource};
+use archipel_model::site::AuthorizationBinding;
 use archipel_model::{Error, ErrorKind, Timestamp};
 
 use crate::cache::{KeyHasher, KnownDecision};
 use crate::decision::{Chain, forbidden};
 use crate::identity::away;
 use crate::rate::host_of;
-use crate::{Caller, Granted, Identity, RequestInfo};
+use crate::{Caller, DENIED_BY, Granted, Identity, RequestInfo};
 
 /// Resources in one call of a plugin. Keeps a call within its deadline; more are asked in several calls.
 const RESOURCES_PER_CALL: usize = 200;
@@ -106,7 +107,7 @@ impl Identity {
                 return Err(away(request, &why, None));
             }
             for (asked, decision) in open.iter_mut().zip(decisions) {
-                asked.take(&link.name, decision);
+                asked.take(link, decision);
             }
         }
         Ok(asked
@@ -167,11 +168,12 @@ impl Asked<'_> {
         matches!(self.standing, Standing::Open(_))
     }
 
-    fn take(&mut self, plugin: &str, decision: Decision) {
+    fn take(&mut self, link: &AuthorizationBinding, decision: Decision) {
         if let Standing::Open(chain) = &mut self.standing
-            && let Err(error) = chain.take(plugin, decision)
+            && let Err(error) = chain.take(&link.name, decision)
         {
-            self.standing = Standing::Refused(error);
+            let decider = serde_json::to_value(link.decider()).unwrap_or_default();
+            self.standing = Standing::Refused(error.detail(DENIED_BY, decider));
         }
     }
 }

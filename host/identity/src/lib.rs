@@ -41,5 +41,7 @@ pub use login::{BindingInfo, Login};
 pub const AAA_UNAVAILABLE: &str = "aaa-unavailable";
 /// The code of an error that says: too many logins from this address. The REST interface answers 429.
 pub const RATE_LIMITED: &str = "rate-limited";
+/// The detail of a refusal that says which plugin it was, for the audit alone; the REST interface never shows it.
+pub const DENIED_BY: &str = "denied_by";
 /// The issuer of the built-in principal; no plugin may speak for it.
 pub const BUILT_IN_ISSUER: &str = "urn:archipel:built-in";

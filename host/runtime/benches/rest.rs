@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use archipel_api::{ApiLimits, ApiState, ClientAddress, Metrics, SiteInfo};
+use archipel_api::{ApiLimits, ApiState, Audit, AuditSettings, ClientAddress, Metrics, SiteInfo};
 use archipel_identity::{Caller, Granted, Identity, IdentityConfig, RequestInfo, SiteKeys};
 use archipel_model::order::Order;
 use archipel_model::plugin::{Operation, Resource};
@@ -69,6 +69,8 @@ impl Rest {
             site: site.runtime.site(),
             plugins: site.runtime.admin(),
             publishers: Arc::new(archipel_model::publisher::NoPublishers),
+            usage: site.store.usage(),
+            audit: Audit::new(site.store.audit(), Arc::clone(&site.clock), AuditSettings::default()),
             clock: Arc::clone(&site.clock),
             keys,
             info: SiteInfo { id: site.id.clone(), version: "bench".to_owned() },

@@ -142,6 +142,10 @@ pub(crate) fn generation(
             parts.note(&found, &link.plugin, "authorization", &mut aaa_away);
             AuthorizationBinding {
                 name: link.plugin.clone(),
+                component: found
+                    .as_ref()
+                    .map(|binding| binding.context.digest.to_string())
+                    .unwrap_or_default(),
                 digest: parts.digest(&[&name]),
                 plugin: match found {
                     Ok(binding) => Arc::new(Component(binding)),

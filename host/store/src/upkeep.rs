@@ -20,5 +20,18 @@ pub use export::{Export, Exported, Whole};
 pub use import::{ImportError, Imported, import};
 pub use survey::{CollectionFigures, Survey, disk_bytes, survey};
 
+use std::sync::Arc;
+
+use archipel_model::Clock;
+use archipel_model::audit::AuditLog;
+
+use crate::audit::AuditCollection;
+use crate::engine::Engine;
+
+/// The audit of a store that nobody serves, to be read: nothing else of it is opened, upgraded or written.
+pub fn audit_of(engine: Arc<dyn Engine>, clock: Arc<dyn Clock>) -> Arc<dyn AuditLog> {
+    Arc::new(AuditCollection { engine, clock })
+}
+
 /// Keys that are read at a time.
 const PAGE: usize = 1000;

@@ -9,6 +9,10 @@
 //!       { "operations": ["read", "list"], "kinds": ["cloud", "spec", "image", "quota"], "reach": "any" }
 //!     ] },
 //!     "leader": { "allow": [{ "operations": ["*"], "reach": "group" }] },
+//!     "auditor": { "allow": [
+//!       { "operations": ["login"] },
+//!       { "operations": ["read", "list"], "kinds": ["audit"], "reach": "any" }
+//!     ] },
 //!     "operator": { "allow": [
 //!       { "operations": ["*"], "reach": "any" },
 //!       { "operations": ["*", "admin"], "kinds": ["admin"], "reach": "any" }
@@ -27,7 +31,7 @@
 //! | key | meaning |
 //! |---|---|
 //! | `operations` | `login`, `create`, `read`, `list`, `update`, `delete`, `act`, `admin`, or `*` for all but `admin` |
-//! | `kinds` | `compute`, `volume`, `network`, ... or `*` (the default) for all but `admin` |
+//! | `kinds` | `compute`, `volume`, `network`, ... or `*` (the default) for all but `admin` and `audit` |
 //! | `clouds` | names of clouds, or `*` (the default) |
 //! | `reach` | whose things: `own` (the default), `group` (of the group the user acts for) or `any` |
 //! | `subjects`, `names` | users of `issuer`, by their subject, or by the name it gives them where names are unique there |
@@ -41,7 +45,8 @@
 //! 2. The roles of a user add up, and the widest reach of the rules that fit decides.
 //! 3. What is not limited to a cloud (a list over all of them) is reached beyond one's own only by rules for all clouds.
 //! 4. Administration is never meant by `*`: the operation `admin` and the kind `admin` must be written out, in a rule
-//!    with reach `any`.
+//!    with reach `any`. So must the kind `audit`: who did what, and who had which address, is for auditors (and for
+//!    administrators, whom the host lets read it too).
 //! 5. Everything else is refused, with the roles that would have allowed it.
 //!
 //! A role that is assigned and not described is an error when the plugin is admitted.

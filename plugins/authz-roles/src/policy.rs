@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What nobody owns: the owner's right to read, list and delete says nothing about it.
-const OWNERLESS: [&str; 5] = ["cloud", "spec", "image", "quota", "admin"];
+const OWNERLESS: [&str; 6] = ["cloud", "spec", "image", "quota", "admin", "audit"];
 
 /// See the head of `lib.rs`.
 #[derive(Debug, Deserialize)]

@@ -3,11 +3,12 @@
 use archipel_sdk::aaa::Reach;
 use serde::Deserialize;
 
-/// Anything, save administration.
+/// Anything, save administration and the audit.
 const ANY: &str = "*";
 
-/// The word that only stands for itself.
+/// The words that only stand for themselves: managing the site, and reading who did what on it.
 const ADMIN: &str = "admin";
+const AUDIT: &str = "audit";
 
 /// See the head of `lib.rs`.
 #[derive(Debug, Deserialize)]
@@ -48,8 +49,8 @@ impl Rule {
     /// How far this rule allows it; none = not at all.
     pub(crate) fn allows(&self, question: &Question<'_>) -> Option<Reach> {
         let fits = names(&self.operations, question.operation) && names(&self.kinds, question.kind);
-        let administers = question.operation == ADMIN || question.kind == ADMIN;
-        if !fits || (administers && self.reach != ReachText::Any) {
+        let is_everybodys = question.operation == ADMIN || [ADMIN, AUDIT].contains(&question.kind);
+        if !fits || (is_everybodys && self.reach != ReachText::Any) {
             return None;
         }
         let every_cloud = self.clouds.iter().any(|cloud| cloud == ANY);
@@ -69,9 +70,9 @@ impl Rule {
     }
 }
 
-/// Whether a list names a word: itself, or by `*` unless it is administration.
+/// Whether a list names a word: itself, or by `*` unless it only stands for itself.
 fn names(list: &[String], word: &str) -> bool {
-    list.iter().any(|entry| entry == word || (entry == ANY && word != ADMIN))
+    list.iter().any(|entry| entry == word || (entry == ANY && ![ADMIN, AUDIT].contains(&word)))
 }
 
 #[cfg(test)]
@@ -107,6 +108,23 @@ mod tests {
         let written = rule(r#"{"operations":["*","admin"],"kinds":["*","admin"],"reach":"any"}"#);
         for question in [admin_kind, admin_operation, both] {
             assert_eq!(written.allows(&question), Some(Reach::Any));
+        }
+    }
+
+    #[test]
+    fn the_audit_is_written_out_and_reaches_any_or_is_not_meant() {
+        let audit = question("list", "audit", None);
+        for other in [
+            r#"{"operations":["*"],"kinds":["*"],"reach":"any"}"#,
+            r#"{"operations":["*","admin"],"kinds":["*","admin"],"reach":"any"}"#,
+            r#"{"operations":["read","list"],"kinds":["audit"],"reach":"group"}"#,
+        ] {
+            assert_eq!(rule(other).allows(&audit), None, "{other}");
+        }
+        let auditor = rule(r#"{"operations":["read","list"],"kinds":["audit"],"reach":"any"}"#);
+        assert_eq!(auditor.allows(&audit), Some(Reach::Any));
+        for question in [question("list", "order", None), question("admin", "admin", None)] {
+            assert_eq!(auditor.allows(&question), None);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Schemas that types alone do not tell: patterns, ranges, words. Each says what the parser beside it takes.
 
+use archipel_model::audit::Outcome;
 use archipel_model::order::{Kind, State};
 use archipel_model::power::PowerAction;
 use utoipa::openapi::schema::AnyOfBuilder;
@@ -8,6 +9,7 @@ use utoipa::openapi::{ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, Re
 
 use crate::problem::table;
 use crate::query::Param;
+use crate::view::usage::Format;
 
 type Ref = RefOr<Schema>;
 
@@ -232,6 +234,14 @@ pub(crate) fn query_parameter(param: Param) -> Ref {
             ArrayBuilder::new().items(label).max_items(Some(64)).into()
         }
         Param::Unreachable | Param::Refresh | Param::Cascade | Param::DryRun => flag(),
+        Param::From | Param::To | Param::At => time().into(),
+        Param::Issuer | Param::Subject | Param::Operation | Param::Group => text(),
+        Param::Order => string().format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid))).into(),
+        Param::Outcome => words(&Outcome::ALL.map(Outcome::as_str)).into(),
+        Param::Address => string().max_length(Some(45)).pattern(Some(r"^[0-9a-fA-F.:]+$")).into(),
+        Param::Head => string().pattern(Some(r"^[0-9]{1,20}:[0-9a-fA-F]{64}$")).into(),
+        Param::By => text(),
+        Param::Format => words(&Format::ALL.map(Format::as_str)).into(),
     }
 }
 
@@ -250,5 +260,21 @@ pub(crate) const fn query_about(param: Param) -> &'static str {
         Param::Refresh => "Ask the cloud first.",
         Param::Cascade => "Delete what rests on it, too. A network's cascade needs If-Match.",
         Param::DryRun => "Only say what would be deleted.",
+        Param::From => "From this instant on (RFC 3339); from the beginning where left out.",
+        Param::To => "Before this instant (RFC 3339); until now where left out.",
+        Param::Issuer => "Of users of this issuer.",
+        Param::Subject => "Of users with this subject.",
+        Param::Order => "About this order.",
+        Param::Operation => "Of this operation, by its id in this document.",
+        Param::Outcome => "With this outcome.",
+        Param::Address => "From this address.",
+        Param::At => "At this instant (RFC 3339); now where left out.",
+        Param::Head => "A head that was noted earlier, `SEQUENCE:HASH`.",
+        Param::Group => "Of this group.",
+        Param::By => {
+            "What is told apart, separated by commas: `user`, `group`, `cloud`, `site`, `requesting_site`, `kind`, `class`; \
+             or `order` alone."
+        }
+        Param::Format => "Instead of `Accept`: `json`, `csv`, or `ur` for usage records (OGF GFD.98) in XML.",
     }
 }

@@ -112,6 +112,7 @@ async fn permit(app: &App, who: &Who, values: Vec<Answer<CreateOrder>>) -> Answe
     for (acting, places, resources) in questions.into_values() {
         let answers =
             app.identity.authorize_many(&acting.caller, Operation::Create, &resources, &acting.info).await?;
+        acting.trail.decided_many(&acting.caller, &resources, &answers);
         for (at, answer) in places.into_iter().zip(answers) {
             let Some(item) = items.get_mut(at) else { continue };
             match (answer, &mut *item) {
@@ -148,7 +149,7 @@ async fn accept(
     granted: &Granted,
     ids: &[OrderId],
 ) -> (StoredAnswer, bool) {
-    let who_asks: Requester = requester(who, granted);
+    let who_asks = Requester { audit: who.trail.of_new_order(app, who), ..requester(who, granted) };
     let mut problems: Vec<Option<Problem>> = Vec::with_capacity(items.len());
     let mut requests: Vec<Result<CreateOrder, Error>> = Vec::with_capacity(items.len());
     for item in items {

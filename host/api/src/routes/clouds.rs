@@ -203,6 +203,7 @@ pub(crate) fn requester(who: &Who, granted: &Granted) -> Requester {
         session: who.caller.token.clone(),
         request_id: who.info.request_id.clone(),
         client_address: who.info.client_address.clone(),
+        audit: None,
     }
 }
 

@@ -6,7 +6,7 @@ use archipel_model::order::{Kind, Order, State as OrderState};
 use archipel_model::plugin::{Operation, Resource};
 use archipel_model::spec::CreateOrder;
 use archipel_orders::store::{OrderQuery, StoredAnswer, Visible};
-use archipel_orders::{Created, Deletion, WaitFor, amounts};
+use archipel_orders::{Created, Deletion, Requester, WaitFor, amounts};
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
@@ -58,7 +58,9 @@ pub(crate) async fn create<T: Create>(
         Ok(((who, granted), request)) => {
             let render = |order: &Order| created(order, &granted.redact);
             let key = keyed.as_ref().map(idempotency::Keyed::request);
-            let done = app.orders.create(&requester(&who, &granted), request, key, &render).await;
+            let requester =
+                Requester { audit: who.trail.of_new_order(&app, &who), ..requester(&who, &granted) };
+            let done = app.orders.create(&requester, request, key, &render).await;
             done.map(|done| (done, who, granted)).map_err(Problem::from)
         }
         Err(problem) => Err(problem),

@@ -1,5 +1,7 @@
 //! `/v1/tokens`: how one comes by a token, and gives it back.
 
+use std::sync::Arc;
+
 use archipel_identity::Login;
 use archipel_model::SessionId;
 use axum::Json;
@@ -7,6 +9,7 @@ use axum::extract::{FromRequest, RawQuery, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, Uri, header};
 
+use crate::audit::{self, Trail};
 use crate::authenticate::Who;
 use crate::authorize;
 use crate::body::{self, JsonBody};
@@ -62,14 +65,20 @@ async fn login(State(app): State<App>, RawQuery(raw): RawQuery, request: Request
             "too many logins at a time; come back in a second",
         ));
     };
-    let info = request.extensions().get::<Marks>().map(Marks::info).unwrap_or_default();
+    let extensions = request.extensions();
+    let (Some(marks), Some(trail)) = (extensions.get::<Marks>(), extensions.get::<Arc<Trail>>()) else {
+        return Err(Problem::internal("a request came without marks"));
+    };
+    let (marks, trail) = (marks.clone(), Arc::clone(trail));
+    let info = marks.info();
     let JsonBody(bytes) = JsonBody::from_request(request, &app).await?;
     let mut asked: LoginRequest = body::parse(&bytes)?;
     let credentials = asked.take_credentials();
     let answer =
-        app.identity.login(asked.binding.as_deref(), credentials, asked.state.as_deref(), &info).await?;
-    let mut response = match answer {
+        app.identity.login(asked.binding.as_deref(), credentials, asked.state.as_deref(), &info).await;
+    let mut response = match answer.inspect_err(|error| trail.login_refused(error))? {
         Login::Issued { token, expires_at, user } => {
+            audit::logged_in(&app, &trail, &marks, &user).await?;
             let issued = Issued { token, expires_at, user: UserView::of(&user) };
             let location = [(header::LOCATION, HeaderValue::from_static("/v1/tokens/current"))];
             (StatusCode::CREATED, location, Json(issued)).into_response()
@@ -86,6 +95,7 @@ async fn login(State(app): State<App>, RawQuery(raw): RawQuery, request: Request
 
 async fn revoke(State(app): State<App>, RawQuery(raw): RawQuery, who: Who) -> Answer<StatusCode> {
     query::none(raw.as_deref())?;
+    audit::before_own(&app, &who, "session").await?;
     app.identity.revoke_current(&who.caller).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -11,6 +11,7 @@
 )]
 
 mod admin;
+mod audit;
 mod clouds;
 mod collections;
 mod conditions;
@@ -24,3 +25,4 @@ mod site;
 mod streams;
 mod sweep;
 mod tokens;
+mod usage;

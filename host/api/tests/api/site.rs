@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use archipel_api::{ApiLimits, ApiState, Metrics, SiteInfo};
+use archipel_api::{ApiLimits, ApiState, Audit, AuditSettings, Metrics, SiteInfo};
 use archipel_identity::{Identity, IdentityConfig, SiteKeys};
 use archipel_model::order::Kind;
 use archipel_model::site::{AuthorizationBinding, Generation, IdentityBinding, Site};
@@ -30,6 +30,8 @@ mod fakes;
 pub struct TestSite {
     pub router: Router,
     pub admin: Router,
+    #[allow(dead_code, reason = "the example includes this file too")]
+    pub audit: Audit,
     pub engine: Arc<MemoryEngine>,
     pub switches: Arc<Switches>,
     pub clouds: usize,
@@ -84,11 +86,20 @@ impl TestSite {
     }
 
     pub async fn start_with(limits: ApiLimits) -> Self {
+        Self::start_audited(limits, AuditSettings::default()).await
+    }
+
+    #[allow(dead_code, reason = "the example includes this file too")]
+    pub async fn start_audited(limits: ApiLimits, audit: AuditSettings) -> Self {
         let settings = Settings { poll_first_ms: 10, poll_least_ms: 5, ..Settings::default() };
-        Self::start_of(limits, settings).await
+        Self::start_with_all(limits, settings, audit).await
     }
 
     pub async fn start_of(limits: ApiLimits, settings: Settings) -> Self {
+        Self::start_with_all(limits, settings, AuditSettings::default()).await
+    }
+
+    async fn start_with_all(limits: ApiLimits, settings: Settings, audit: AuditSettings) -> Self {
         let switches = Arc::new(Switches::default());
         let site_id: SiteId = "site-a.example.org".parse().unwrap();
         let local = Arc::new(Local);
@@ -106,6 +117,7 @@ impl TestSite {
             authorization: vec![AuthorizationBinding {
                 name: "policy".into(),
                 plugin: Arc::new(Policy(Arc::clone(&switches))),
+                component: "c0ffee".into(),
                 digest: "a".into(),
             }],
             clouds: [cloud("one", &switches, &Kind::ALL), cloud("two", &switches, &[Kind::Compute])].into(),
@@ -128,12 +140,15 @@ impl TestSite {
         let orders = Orders::new(site.clone(), store.orders(), clock.clone(), config);
         let stop = CancellationToken::new();
         tokio::spawn(Arc::clone(&orders).run(stop.clone()));
+        let audit = Audit::new(store.audit(), clock.clone(), audit);
         let state = ApiState {
             identity,
             orders,
             site,
             plugins: Arc::new(Plugins::new()),
             publishers: Arc::new(archipel_model::publisher::NoPublishers),
+            usage: store.usage(),
+            audit: audit.clone(),
             clock,
             keys,
             info: SiteInfo { id: site_id, version: "0.1.0-test".into() },
@@ -144,6 +159,7 @@ impl TestSite {
         Self {
             router: archipel_api::router(state.clone()),
             admin: archipel_api::admin_router(state),
+            audit,
             engine,
             switches,
             clouds,

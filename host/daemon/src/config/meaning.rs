@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use archipel_api::AuditSettings;
 use archipel_config::Reader;
 use archipel_events::EventsConfig;
 use archipel_orders::LimitRule;
@@ -63,6 +64,20 @@ pub(super) fn check_limit_rules(rules: &[LimitRule], config: &RuntimeConfig, rea
             reader
                 .refuse(&format!("{path}.cloud"), format!("there is no [[cloud]] with the name \"{cloud}\""));
         }
+    }
+}
+
+/// The shortest time for which the audit may be kept: a day, so that a slip of the keyboard does not take it away at once.
+const AUDIT_KEPT_S: u64 = 86_400;
+
+/// `[audit]`.
+pub(super) fn check_audit(audit: &AuditSettings, reader: &mut Reader<'_>) {
+    if audit.retention_s < AUDIT_KEPT_S {
+        let text = format!(
+            "{} is less than a day; write at least {AUDIT_KEPT_S}, or leave it out for 400 days",
+            audit.retention_s
+        );
+        reader.refuse("audit.retention_s", text);
     }
 }
 

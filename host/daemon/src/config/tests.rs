@@ -30,6 +30,9 @@ file = "secrets/admin"
 
 [limits.api]
 page_max = 500
+
+[audit]
+reads = true
 "#;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -53,6 +56,7 @@ fn one_key_is_a_whole_site() {
 fn the_file_of_the_design_is_read() {
     let config = parse(WHOLE).unwrap();
     assert_eq!(config.limits.api.page_max, 500);
+    assert!(config.audit.reads && config.audit.retention_s == 400 * 86_400);
     assert_eq!(config.runtime.cloud.len(), 1);
     assert_eq!(config.limit.len(), 1);
 }
@@ -68,6 +72,16 @@ fn the_sample_site_over_openstack_is_right() {
     let config = parse(include_str!("../../../../examples/site/openstack.toml")).unwrap();
     assert_eq!((config.runtime.identity.len(), config.runtime.cloud.len(), config.limit.len()), (1, 1, 1));
     assert_eq!(config.runtime.grants.len(), 3);
+}
+
+#[test]
+fn the_audit_is_kept_for_a_day_at_least() {
+    assert_eq!(
+        told("[site]\nid = \"site-a.example.org\"\n[audit]\nretention_s = 3600\n"),
+        "site.toml:4: audit.retention_s: 3600 is less than a day; write at least 86400, or leave it out for 400 days"
+    );
+    let unknown = told("[site]\nid = \"site-a.example.org\"\n[audit]\nread = true\n");
+    assert!(unknown.contains("read") && unknown.contains("reads"), "{unknown}");
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! A site that runs: every room made, in the order in which they rest on one another.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use archipel_api::{ApiState, SiteInfo};
+use archipel_api::{ApiState, Audit, ReloadHook, Reloaded, SiteInfo};
 use archipel_egress::{Egress, EgressLimits, RingLedger};
 use archipel_events::{Publishers, Writer};
 use archipel_identity::{Identity, SiteKeys};
+use archipel_model::audit::Outcome;
 use archipel_model::plugin_admin::PluginAdmin;
-use archipel_model::{Clock, SiteId, SystemClock};
+use archipel_model::{Clock, Error, SiteId, SystemClock};
 use archipel_orders::{Orders, OrdersConfig};
 use archipel_runtime::{Compiler, HostCrypto, Runtime, RuntimeOptions, Services};
 use archipel_store::{Engine as _, SledEngine, SledOptions, Store};
@@ -19,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::backups::StoreBackups;
 use super::data_dir::DataDir;
-use super::housekeeping;
+use super::housekeeping::{self, Kept};
 use super::plugins::Plugins;
 use super::reload::Reload;
 use super::tls::{self, Certificate};
@@ -35,6 +37,8 @@ pub(super) struct RunningSite {
     /// Where REST is served.
     pub(super) url: String,
     pub(super) reload: Arc<Reload>,
+    /// For what happens without a request.
+    pub(super) audit: Audit,
     data: DataDir,
     engine: Arc<SledEngine>,
     runtime: Arc<Runtime>,
@@ -114,13 +118,16 @@ impl RunningSite {
         });
         let plugins: Arc<dyn PluginAdmin> =
             Arc::new(Plugins { runtime: runtime.admin(), reload: Arc::clone(&reload) });
+        let audit = Audit::new(store.audit(), Arc::clone(&clock), config.audit.clone());
         let state = ApiState {
             identity: Arc::clone(&identity),
             orders: Arc::clone(&orders),
             site: runtime.site(),
             plugins,
             publishers,
-            clock,
+            usage: store.usage(),
+            audit: audit.clone(),
+            clock: Arc::clone(&clock),
             keys: site_keys,
             info: SiteInfo { id: id.clone(), version: env!("CARGO_PKG_VERSION").to_owned() },
             limits: config.limits.api.clone(),
@@ -135,16 +142,37 @@ impl RunningSite {
         let stop = CancellationToken::new();
         let limits = config.limits.api.clone();
         let public = archipel_api::router(state.clone());
+        let kept = Kept {
+            identity,
+            usage: store.usage(),
+            audit: store.audit(),
+            clock,
+            retention: Duration::from_secs(config.audit.retention_s),
+        };
         let admin = archipel_api::admin_router_with(state, Arc::new(StoreBackups::new(store)));
         let tasks = vec![
             tokio::spawn(archipel_api::serve::serve_tcp(tcp, public, tls, limits.clone(), stop.clone())),
             tokio::spawn(archipel_api::serve::serve_unix(socket, admin, limits, stop.clone())),
             tokio::spawn(orders.run(stop.clone())),
             tokio::spawn(publishing.run(stop.clone())),
-            tokio::spawn(housekeeping::run(identity, stop.clone())),
+            tokio::spawn(housekeeping::run(kept, stop.clone())),
+            tokio::spawn(audit.clone().run(stop.clone())),
         ];
         data.announce(&url)?;
-        Ok(Self { id, url, reload, data, engine, runtime, stop, tasks })
+        Ok(Self { id, url, reload, audit, data, engine, runtime, stop, tasks })
+    }
+
+    /// Reads the site file again, because a signal says so; the audit is told.
+    ///
+    /// # Errors
+    /// What is wrong with the file; the old configuration still serves.
+    pub(super) async fn reload_on_signal(&self) -> Result<Reloaded, Error> {
+        self.audit.daemon("reload-config", Outcome::Allowed, Some("SIGHUP".to_owned())).await?;
+        let done = self.reload.reload().await;
+        if let Err(error) = &done {
+            self.audit.daemon("reload-config", Outcome::Refused, Some(error.message.clone())).await?;
+        }
+        done
     }
 
     /// Takes it apart, gently.

@@ -366,6 +366,7 @@ pub(super) fn chain(fake: &Fake, names: &[&'static str]) -> Vec<AuthorizationBin
         .map(|name| AuthorizationBinding {
             name: (*name).to_owned(),
             plugin: Arc::new(Policy(fake.clone(), name)),
+            component: format!("sha256 of {name}"),
             digest: String::new(),
         })
         .collect()

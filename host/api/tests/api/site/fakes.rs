@@ -127,7 +127,7 @@ impl Authentication for Local {
     }
 }
 
-/// admin: everything. carol: reads her group's. mallory: may make nothing. Others: their own.
+/// admin: everything. auditor: the audit and nothing else. carol: reads her group's. mallory: may make nothing. Others: their own.
 pub struct Policy(pub Arc<Switches>);
 
 impl Policy {
@@ -152,6 +152,9 @@ impl Policy {
         let deny = |reason: &str| Ok(Decision::Deny { reason: reason.to_owned(), obligations: Vec::new() });
         let reach = match (user.subject.as_str(), context.operation) {
             ("admin", _) => Reach::Any,
+            ("auditor", Operation::List) if resource.kind == "audit" => Reach::Any,
+            ("auditor", Operation::Login) => Reach::Own,
+            ("auditor", _) => return deny("auditors read the audit"),
             (_, Operation::Admin) => return deny("you are no administrator"),
             ("mallory", Operation::Create) => return deny("mallory makes nothing here; ask for a role"),
             ("dave", Operation::Create) if resource.group.as_deref() == Some("teaching") => {

@@ -17,6 +17,7 @@ mod disk;
 mod doors;
 mod events;
 mod hostile;
+mod ledger;
 mod life_of_orders;
 mod lifecycle;
 mod memory_watch;

@@ -14,8 +14,8 @@
 //! a minute is one record with a count and some of the addresses. Those counts are in memory until the minute is over, and
 //! a crash loses them.
 //!
-//! A record holds no path, no query, no body and no credential: operation, kind, cloud and order say what was meant. Where
-//! the audit cannot be written nothing is changed either: 503.
+//! A record holds no query, no body and no credential: operation, kind, cloud, order, and the name of a plugin or publisher
+//! say what was meant. Where the audit cannot be written nothing is changed either: 503.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,7 @@ use archipel_identity::{Caller, DENIED_BY, Granted};
 use archipel_model::audit::{AuditDoor, AuditLog, AuditRecord, AuditUser, Decider, Outcome};
 use archipel_model::plugin::{Operation, Resource};
 use archipel_model::{Clock, Error, FederationUser, OrderId, Owner, Timestamp};
-use http::Method;
+use http::{Method, Uri};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -169,6 +169,7 @@ fn empty(at: Timestamp, door: AuditDoor, operation: &str, outcome: Outcome) -> A
         kind: None,
         order: None,
         cloud: None,
+        on: None,
         outcome,
         status: None,
         reason: None,
@@ -271,6 +272,7 @@ struct Learned {
     kind: Option<String>,
     order: Option<OrderId>,
     cloud: Option<String>,
+    on: Option<String>,
     verdict: Option<Verdict>,
     /// Items of a bulk request that were not allowed.
     denied_items: u64,
@@ -284,9 +286,9 @@ enum Verdict {
 }
 
 impl Trail {
-    pub(crate) fn new(app: &App, method: &Method, route: Option<&str>, query: Option<&str>) -> Self {
+    pub(crate) fn new(app: &App, method: &Method, route: Option<&str>, uri: &Uri) -> Self {
         let operation = route.and_then(|route| app.operations.get(&(method.clone(), route.to_owned())));
-        let is_dry = query.is_some_and(|query| query.split('&').any(|pair| pair == "dry_run=true"));
+        let is_dry = uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "dry_run=true"));
         Self {
             operation: operation.cloned().unwrap_or_else(|| "unknown".to_owned()),
             mutates: ![Method::GET, Method::HEAD, Method::OPTIONS].contains(method) && !is_dry,
@@ -294,7 +296,7 @@ impl Trail {
                 Door::Public => AuditDoor::Public,
                 Door::Admin => AuditDoor::Admin,
             },
-            learned: Mutex::default(),
+            learned: Mutex::new(named(route.unwrap_or_default(), uri.path())),
         }
     }
 
@@ -314,7 +316,8 @@ impl Trail {
             return;
         }
         learned.who = Some(user_of(caller));
-        (learned.kind, learned.order) = (Some(resource.kind.clone()), resource.id);
+        learned.kind = Some(resource.kind.clone());
+        learned.order = resource.id.or(learned.order);
         learned.cloud.clone_from(&resource.cloud);
         learned.verdict = verdict(caller, answer);
     }
@@ -382,6 +385,7 @@ impl Trail {
             kind: learned.kind.clone(),
             order: learned.order,
             cloud: learned.cloud.clone(),
+            on: learned.on.clone(),
             reason,
             decided_by,
             ..empty(now, self.door, &self.operation, outcome)
@@ -402,6 +406,25 @@ impl Trail {
             ..self.record(marks, app.clock.now(), Outcome::Allowed)
         })
     }
+}
+
+/// What a path says of what is meant: an order, or the name of something else.
+fn named(route: &str, path: &str) -> Learned {
+    let mut learned = Learned::default();
+    for (pattern, value) in route.split('/').zip(path.split('/')) {
+        match pattern {
+            "{id}" => learned.order = value.parse().ok(),
+            "{name}" | "{address}" if is_name(value) => learned.on = Some(value.to_owned()),
+            _ => {}
+        }
+    }
+    learned
+}
+
+/// Names of plugins and publishers, and addresses; a token that somebody put into a path is longer.
+fn is_name(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':'))
 }
 
 fn user_of(caller: &Caller) -> AuditUser {
@@ -602,6 +625,19 @@ mod tests {
         let now = Timestamp::from_millis(1_000_001);
         assert!(window.take(denial(None, "a"), &settings, now).is_empty());
         assert_eq!(window.take(denial(None, "a"), &settings, Timestamp::from_millis(5)).len(), 1);
+    }
+
+    #[test]
+    fn a_path_names_an_order_or_something_else_and_never_a_token() {
+        let id = OrderId::generate();
+        let order =
+            named("/v1/admin/orders/{id}/actions/forget", &format!("/v1/admin/orders/{id}/actions/forget"));
+        assert_eq!((order.order, order.on), (Some(id), None));
+        let plugin = named("/v1/admin/plugins/{name}", "/v1/admin/plugins/authz-roles");
+        assert_eq!(plugin.on.as_deref(), Some("authz-roles"));
+        let token = format!("/v1/admin/plugins/arch1.{}", "A".repeat(80));
+        assert_eq!(named("/v1/admin/plugins/{name}", &token).on, None);
+        assert_eq!(named("/v1/clouds/{cloud}/specs/{id}", "/v1/clouds/east/specs/small").order, None);
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(crate) async fn finish(State(app): State<App>, mut request: Request, next: N
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let is_private = request.uri().path().starts_with("/v1");
     request.extensions_mut().insert(marks.clone());
-    let trail = Arc::new(Trail::new(&app, &method, route.as_deref(), request.uri().query()));
+    let trail = Arc::new(Trail::new(&app, &method, route.as_deref(), request.uri()));
     request.extensions_mut().insert(Arc::clone(&trail));
 
     let mut response = run(&app, is_private, request, next).await;

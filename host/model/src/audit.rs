@@ -126,6 +126,9 @@ pub struct AuditRecord {
     /// The cloud.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloud: Option<String>,
+    /// What else it was about: the name of a plugin or a publisher, an address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<String>,
     /// What became of it.
     pub outcome: Outcome,
     /// The answer's status, where it was known.

@@ -310,6 +310,7 @@ fn removal(now: Timestamp, anchor: &Anchor, removed: usize) -> AuditRecord {
         kind: None,
         order: None,
         cloud: None,
+        on: None,
         outcome: Outcome::Allowed,
         status: None,
         reason: Some(anchor.named()),

@@ -32,6 +32,8 @@ pub(crate) struct AuditView {
     kind: Option<String>,
     order: Option<String>,
     cloud: Option<String>,
+    /// What else it was about: a plugin, a publisher, an address.
+    on: Option<String>,
     /// `allowed` (its effect follows), `denied`, or allowed and then `refused` or `failed`.
     outcome: &'static str,
     /// Of the answer, where it was known.
@@ -101,6 +103,7 @@ impl AuditView {
             kind: record.kind,
             order: record.order.map(|order| order.to_string()),
             cloud: record.cloud,
+            on: record.on,
             outcome: record.outcome.as_str(),
             status: record.status,
             reason: record.reason,

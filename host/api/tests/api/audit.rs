@@ -246,6 +246,27 @@ async fn the_administrators_socket_is_recorded_too() {
         assert_eq!((&record["door"], &record["who"]["name"]), (&json!("admin"), &json!("local:admin")));
         assert_eq!((&record["address"], &record["decided_by"]), (&Value::Null, &json!([])));
     }
+    let quarantine =
+        Request::post("/v1/admin/plugins/policy/actions/quarantine").body(Body::empty()).unwrap();
+    send(&site.admin, quarantine).await.ok(200);
+    let all = records(&site, "").await;
+    assert_eq!(one(&all, "quarantine-plugin", "allowed")["on"], "policy");
+}
+
+#[tokio::test]
+async fn an_order_that_is_given_up_is_named_in_the_audit() {
+    let site = TestSite::start().await;
+    let (alice, admin) = (site.token("alice").await, site.token("admin").await);
+    let id = site.compute(&alice).await.id();
+    site.set(|switches| &switches.cloud_is_away, true);
+    site.ask("DELETE", &format!("/v1/computes/{id}"), &alice, &[], None).await.ok(202);
+    let path = format!("/v1/admin/orders/{id}/actions/forget");
+    site.post(&path, &admin, json!({"reason": "scrapped"})).await.ok(200);
+    site.post(&path, &admin, json!({"reason": "again"})).await.ok(409);
+    let of_order = records(&site, &format!("order={id}&operation=forget-order")).await;
+    let outcomes: Vec<&Value> = of_order.iter().map(|record| &record["outcome"]).collect();
+    assert_eq!(outcomes, ["allowed", "allowed", "refused"], "{of_order:#?}");
+    assert_eq!(of_order[0]["who"]["subject"], "admin");
 }
 
 #[tokio::test]

@@ -182,14 +182,17 @@ fn records(found: &[Value]) -> String {
                 or_dash(who),
                 or_dash(text(record, "address")),
                 if many > 1 { format!("{operation} ×{many}") } else { operation.to_owned() },
-                or_dash(text(record, "order")),
+                or_dash(match text(record, "order") {
+                    "" => text(record, "on"),
+                    order => order,
+                }),
                 text(record, "outcome").to_owned(),
                 or_dash(&by.join(" ")),
                 text(record, "reason").to_owned(),
             ]
         })
         .collect();
-    table(&["AT", "WHO", "FROM", "OPERATION", "ORDER", "OUTCOME", "DECIDED BY", "REASON"], &rows)
+    table(&["AT", "WHO", "FROM", "OPERATION", "ORDER OR NAME", "OUTCOME", "DECIDED BY", "REASON"], &rows)
 }
 
 fn or_dash(text: &str) -> String {

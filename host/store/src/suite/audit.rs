@@ -31,6 +31,7 @@ pub(super) fn record(at: Timestamp, user: &str, operation: &str) -> AuditRecord 
         kind: None,
         order: None,
         cloud: None,
+        on: None,
         outcome: Outcome::Allowed,
         status: None,
         reason: None,

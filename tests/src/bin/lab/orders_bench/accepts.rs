@@ -71,7 +71,7 @@ pub(super) fn event() -> NewEvent {
 
 /// An order as it is accepted.
 pub(super) fn acceptance(number: u64) -> Acceptance {
-    Acceptance { order: order(number), events: vec![event()], limits: vec![], idempotency: None }
+    Acceptance { order: order(number), events: vec![event()], limits: vec![], idempotency: None, audit: None }
 }
 
 /// A store in a folder; made if there is none.

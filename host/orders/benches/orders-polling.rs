@@ -156,7 +156,8 @@ async fn fill(store: &MemoryStore, cloud: &CloudName, many: usize) -> Held {
                 driver_state: String::new(),
             });
         }
-        let acceptance = Acceptance { order, events: Vec::new(), limits: Vec::new(), idempotency: None };
+        let acceptance =
+            Acceptance { order, events: Vec::new(), limits: Vec::new(), idempotency: None, audit: None };
         store.accept(acceptance).await.unwrap();
     }
     held

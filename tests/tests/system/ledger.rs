@@ -58,6 +58,9 @@ async fn metered(admin: &Client, order: &str) -> Option<(i64, Option<i64>)> {
     Some((at("fulfilled")?, at("closing")))
 }
 
+/// What somebody does with the entries of the audit.
+type Tampering<'a> = dyn Fn(&[(Vec<u8>, bytes::Bytes)], &mut Commit) + 'a;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn usage_and_audit_are_exact_after_kills_at_any_moment() {
     let site = Site::temporary().unwrap();
@@ -228,7 +231,7 @@ async fn the_audit_is_asked_for_verified_and_shows_what_was_done_to_it() {
     };
     offline(&["--head", &head]).with_code(0);
     let folder = site.data_dir().join("store");
-    let tamper = async |change: &dyn Fn(&[(Vec<u8>, bytes::Bytes)], &mut Commit)| {
+    let tamper = async |change: &Tampering<'_>| {
         let engine = SledEngine::open_existing(&folder, SledOptions::default()).unwrap();
         let entries = engine.range(&Range::prefix(b"ad/", 10_000)).await.unwrap();
         let mut commit = Commit::new();

@@ -177,7 +177,10 @@ async fn a_restored_store_deletes_nothing_until_somebody_confirmed_it() {
     rig.start();
     pass(5).await;
     assert!(rig.orders.sweep_report().await.unwrap().confirmed, "it is durable");
-    assert!(swept(&rig).await.unknown.is_empty(), "a daemon that just started knows of nothing how old it is");
+    assert!(
+        swept(&rig).await.unknown.is_empty(),
+        "a daemon that just started knows of nothing how old it is"
+    );
     pass(60).await;
     assert_eq!(swept(&rig).await.unknown[0].fate, Fate::Deleted);
     rig.store.restored();

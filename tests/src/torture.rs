@@ -161,7 +161,7 @@ async fn settled(daemon: &Daemon) -> Result<BTreeMap<String, String>> {
 }
 
 fn is_settled(state: &str) -> bool {
-    matches!(state, "fulfilled" | "failed-on-request" | "failed-after-request" | "closed")
+    verdict::is_steady(state) || matches!(state, "failed-on-request" | "failed-after-request" | "closed")
 }
 
 fn text(value: &serde_json::Value) -> String {

@@ -20,6 +20,15 @@ pub struct Flags {
     pub drain: AtomicBool,
 }
 
+/// An order that this client has made and not deleted.
+struct Own {
+    id: String,
+    is_compute: bool,
+}
+
+/// What is done to machines. Not hibernation: what rests on such a machine would wait for ever.
+const ACTIONS: [&str; 5] = ["pause", "resume", "stop", "start", "reboot"];
+
 /// A request without an answer.
 struct Pending {
     method: Method,
@@ -32,7 +41,7 @@ struct Pending {
 /// One client's life: ends when `drain` is set and nothing is pending.
 pub async fn run(client: Client, seed: u64, told: Arc<Told>, flags: Arc<Flags>) {
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut own: Vec<String> = Vec::new();
+    let mut own: Vec<Own> = Vec::new();
     loop {
         if flags.drain.load(Ordering::SeqCst) {
             return;
@@ -44,7 +53,7 @@ pub async fn run(client: Client, seed: u64, told: Arc<Told>, flags: Arc<Flags>) 
     }
 }
 
-fn next_request(rng: &mut StdRng, own: &[String]) -> Pending {
+fn next_request(rng: &mut StdRng, own: &[Own]) -> Pending {
     let key = uuid::Uuid::new_v4().to_string();
     let create = |path: &str, body: Value| Pending {
         method: Method::POST,
@@ -78,13 +87,22 @@ fn next_request(rng: &mut StdRng, own: &[String]) -> Pending {
                 with_kind("attachment", json!({"compute": "$0", "volume": "$1"})),
             ]}),
         ),
+        65..75 => {
+            let machines: Vec<&Own> = own.iter().filter(|one| one.is_compute).collect();
+            match (machines.choose(rng), ACTIONS.choose(rng)) {
+                (Some(machine), Some(action)) => {
+                    create(&format!("/v1/computes/{}/actions/{action}", machine.id), json!({}))
+                }
+                _ => create("/v1/computes", compute),
+            }
+        }
         _ => match own.choose(rng) {
-            Some(id) => Pending {
+            Some(one) => Pending {
                 method: Method::DELETE,
-                path: format!("/v1/orders/{id}?cascade=true"),
+                path: format!("/v1/orders/{}?cascade=true", one.id),
                 key,
                 body: None,
-                subject: Some(id.clone()),
+                subject: Some(one.id.clone()),
             },
             None => create("/v1/computes", compute),
         },
@@ -107,14 +125,14 @@ async fn ask_until_answered(client: &Client, request: &Pending, told: &Told, rng
     }
 }
 
-fn note(request: &Pending, answer: &Answer, told: &Told, own: &mut Vec<String>) {
+fn note(request: &Pending, answer: &Answer, told: &Told, own: &mut Vec<Own>) {
     let status = answer.status();
     let mut accept = |order: &Value| {
         if let (Some(id), Some(kind)) = (order["id"].as_str(), order["kind"].as_str()) {
             let rests_on = order["depends_on"].as_array().into_iter().flatten();
             let rests_on = rests_on.filter_map(|one| one["order"].as_str()).map(str::to_owned).collect();
             told.accepted(id, kind, rests_on);
-            own.push(id.to_owned());
+            own.push(Own { id: id.to_owned(), is_compute: kind == "compute" });
         } else {
             told.violated(format!("an acknowledged order without id and kind: {order}"));
         }
@@ -131,8 +149,10 @@ fn note(request: &Pending, answer: &Answer, told: &Told, own: &mut Vec<String>) 
         }
         (Some(id), 200 | 202 | 204) => {
             told.deleted(id);
-            own.retain(|one| one != id);
+            own.retain(|one| one.id != *id);
         }
+        // An action was accepted; it cannot be in this state; the machine was closed with what it rested on.
+        (None, 202 | 404) if request.path.contains("/actions/") => {}
         (Some(_), 409 | 428) | (None, 409) => {}
         (_, status) => told.violated(format!(
             "{} {} was answered {status}: {}",

@@ -13,7 +13,7 @@ use crate::daemon::Daemon;
 use crate::site::Site;
 
 /// Where the process can be ended from inside; each stands in the code as `fail::point(NAME)`.
-const FAIL_POINTS: [&str; 10] = [
+const FAIL_POINTS: [&str; 12] = [
     "commit-before-flush",
     "commit-after-flush",
     "after-claim",
@@ -23,6 +23,8 @@ const FAIL_POINTS: [&str; 10] = [
     "before-adopt",
     "before-delete-instance",
     "after-delete-instance",
+    "before-power-action",
+    "after-power-action",
     "before-answer",
 ];
 

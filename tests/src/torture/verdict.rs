@@ -59,6 +59,11 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// Whether an order in this state has its instance.
+pub(super) fn is_steady(state: &str) -> bool {
+    matches!(state, "fulfilled" | "paused" | "stopped" | "hibernated")
+}
+
 /// Compares. `stored` = state of every order by id; `held` = instances by tag. Every order must be settled.
 pub fn compare(
     site: &str,
@@ -92,8 +97,8 @@ pub fn compare(
             verdict.doubled.push(format!("order {id} ({state}) has {}", attempts.join(" and ")));
         }
         match state.as_str() {
-            "fulfilled" if instances.is_empty() => {
-                verdict.lost.push(format!("order {id} is fulfilled and the cloud holds nothing for it"));
+            steady if is_steady(steady) && instances.is_empty() => {
+                verdict.lost.push(format!("order {id} is {steady} and the cloud holds nothing for it"));
             }
             "closed" | "failed-on-request" if !instances.is_empty() => {
                 verdict

@@ -9,7 +9,7 @@ use utoipa::openapi::{ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, Re
 
 use crate::problem::table;
 use crate::query::Param;
-use crate::view::usage::Format;
+use crate::view::usage::{By, Format};
 
 type Ref = RefOr<Schema>;
 
@@ -238,9 +238,15 @@ pub(crate) fn query_parameter(param: Param) -> Ref {
         Param::Issuer | Param::Subject | Param::Operation | Param::Group => text(),
         Param::Order => string().format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid))).into(),
         Param::Outcome => words(&Outcome::ALL.map(Outcome::as_str)).into(),
-        Param::Address => string().max_length(Some(45)).pattern(Some(r"^[0-9a-fA-F.:]+$")).into(),
+        Param::Address => {
+            let of = |format: &str| string().format(Some(SchemaFormat::Custom(format.to_owned())));
+            OneOfBuilder::new().item(of("ipv4")).item(of("ipv6")).into()
+        }
         Param::Head => string().pattern(Some(r"^[0-9]{1,20}:[0-9a-fA-F]{64}$")).into(),
-        Param::By => text(),
+        Param::By => {
+            let words = By::ALL.map(By::as_str).join("|");
+            string().pattern(Some(format!("^({words})(,({words}))*$"))).into()
+        }
         Param::Format => words(&Format::ALL.map(Format::as_str)).into(),
     }
 }

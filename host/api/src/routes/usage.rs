@@ -25,7 +25,7 @@ use crate::authorize;
 use crate::cursor::Bound;
 use crate::openapi::{Op, Routes};
 use crate::page;
-use crate::problem::Answer;
+use crate::problem::{Answer, Problem};
 use crate::query::{self, Param, Query};
 use crate::state::App;
 use crate::view::usage::{By, Format, Row, UsageList, Value, key_of};
@@ -114,7 +114,7 @@ impl Asked {
         if !by.contains(&By::Order) {
             query.limit(&app.limits)?;
             if query.cursor().is_some() {
-                return Err(query::bad("cursor", "there are pages only with by=order"));
+                return Err(contradiction("cursor", "there are pages only with by=order"));
             }
         }
         // What is to come is not used yet.
@@ -238,6 +238,11 @@ fn format(query: &Query, headers: &HeaderMap) -> Answer<Format> {
     Ok(named.next().unwrap_or(Format::Json))
 }
 
+/// Each parameter is right, and together they are not.
+fn contradiction(field: &'static str, text: &str) -> Problem {
+    Error::invalid(format!("{field}: {text}")).detail("field", field).into()
+}
+
 /// What rows are to be told apart by.
 fn by(query: &Query, format: Format) -> Answer<Option<Vec<By>>> {
     let is_record = format == Format::UsageRecords;
@@ -256,10 +261,10 @@ fn by(query: &Query, format: Format) -> Answer<Option<Vec<By>>> {
         }
     }
     if all.contains(&By::Order) && all.len() > 1 {
-        return Err(query::bad("by", "order stands alone: a row for an order has everything else"));
+        return Err(contradiction("by", "order stands alone: a row for an order has everything else"));
     }
     if is_record && all != [By::Order] {
-        return Err(query::bad("by", "usage records are by order"));
+        return Err(contradiction("by", "usage records are by order"));
     }
     Ok(Some(all))
 }

@@ -230,7 +230,7 @@ pub(crate) struct UsageList {
 
 impl ToSchema for UsageList {
     fn name() -> Cow<'static, str> {
-        "Usage".into()
+        "UsageList".into()
     }
 
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {

@@ -131,7 +131,7 @@ fn plain_http_to_other_machines_needs_a_word() {
 #[test]
 fn what_keys_mean_together_is_told_at_their_line() {
     let twice = format!("{WHOLE}\n[[cloud]]\nname = \"emulated\"\ndriver = \"d\"\nmapper = \"m\"\n");
-    assert_eq!(told(&twice), "site.toml:32: cloud[1]: there are two of this name; rename one");
+    assert_eq!(told(&twice), "site.toml:35: cloud[1]: there are two of this name; rename one");
     let limit = WHOLE.replace("user = \"*\"\ninstances = 20", "cloud = \"other\"");
     assert_eq!(
         told(&limit),
@@ -141,10 +141,10 @@ fn what_keys_mean_together_is_told_at_their_line() {
 }
 
 #[test]
-fn reserved_sections_know_no_key_yet() {
+fn a_key_that_is_like_none_is_told_with_those_that_there_are() {
     assert_eq!(
         told("[site]\nid = \"a.b\"\n[audit]\nfile = \"x\"\n"),
-        "site.toml:4: audit.file: unknown key; no key is known here"
+        "site.toml:4: audit.file: unknown key; known here: retention_s, reads, denials_per_minute, unauthenticated_per_minute"
     );
 }
 

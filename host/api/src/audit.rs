@@ -288,7 +288,9 @@ enum Verdict {
 impl Trail {
     pub(crate) fn new(app: &App, method: &Method, route: Option<&str>, uri: &Uri) -> Self {
         let operation = route.and_then(|route| app.operations.get(&(method.clone(), route.to_owned())));
-        let is_dry = uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "dry_run=true"));
+        // Only deletes can be dry, and one whose query has more to say is refused.
+        let is_dry = *method == Method::DELETE
+            && uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "dry_run=true"));
         Self {
             operation: operation.cloned().unwrap_or_else(|| "unknown".to_owned()),
             mutates: ![Method::GET, Method::HEAD, Method::OPTIONS].contains(method) && !is_dry,

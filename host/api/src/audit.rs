@@ -17,22 +17,25 @@
 //! A record holds no query, no body and no credential: operation, kind, cloud, order, and the name of a plugin or publisher
 //! say what was meant. Where the audit cannot be written nothing is changed either: 503.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+mod trail;
+mod window;
 
-use archipel_identity::{Caller, DENIED_BY, Granted};
-use archipel_model::audit::{AuditDoor, AuditLog, AuditRecord, AuditUser, Decider, Outcome};
-use archipel_model::plugin::{Operation, Resource};
-use archipel_model::{Clock, Error, FederationUser, OrderId, Owner, Timestamp};
-use http::{Method, Uri};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use archipel_model::audit::{AuditDoor, AuditLog, AuditRecord, AuditUser, Outcome};
+use archipel_model::plugin::Operation;
+use archipel_model::{Clock, Error, FederationUser, OrderId, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::authenticate::Who;
 use crate::problem::Answer;
 use crate::request::Marks;
-use crate::state::{App, Door};
+use crate::state::App;
+
+pub(crate) use self::trail::Trail;
+use self::trail::{Verdict, shown};
+use self::window::{WINDOW, Window};
 
 /// `[audit]`.
 ///
@@ -67,12 +70,6 @@ impl Default for AuditSettings {
     }
 }
 
-/// After so long what was only counted is written.
-const WINDOW: Duration = Duration::from_secs(60);
-/// Users whose refusals are bounded by themselves; more share one bound. Bounds memory.
-const USERS: usize = 1024;
-/// Addresses that a count names. Bounds the record.
-const ADDRESSES: usize = 8;
 /// Letters of a reason.
 const REASON: usize = 512;
 
@@ -88,7 +85,7 @@ pub struct Audit {
 impl Audit {
     /// Over this log.
     pub fn new(log: Arc<dyn AuditLog>, clock: Arc<dyn Clock>, settings: AuditSettings) -> Self {
-        let window = Arc::new(Mutex::new(Window { begun: clock.now(), ..Window::default() }));
+        let window = Arc::new(Mutex::new(Window::beginning(clock.now())));
         Self { log, clock, settings, window }
     }
 
@@ -177,297 +174,6 @@ fn empty(at: Timestamp, door: AuditDoor, operation: &str, outcome: Outcome) -> A
         count: 1,
         addresses: Vec::new(),
     }
-}
-
-/// What was written and counted in this minute.
-#[derive(Default)]
-struct Window {
-    begun: Timestamp,
-    unknown: Bucket,
-    users: BTreeMap<Owner, Bucket>,
-    others: Bucket,
-}
-
-#[derive(Default)]
-struct Bucket {
-    written: u32,
-    more: u64,
-    last: Option<AuditRecord>,
-    is_mixed: bool,
-    addresses: BTreeSet<String>,
-}
-
-impl Window {
-    /// What is to be written now for this record: itself, or nothing; and the last minute's counts.
-    fn take(&mut self, record: AuditRecord, settings: &AuditSettings, now: Timestamp) -> Vec<AuditRecord> {
-        let is_over = now.since(self.begun) >= WINDOW || now < self.begun;
-        let mut write = if is_over { self.end(now) } else { Vec::new() };
-        let (bucket, most) = match &record.who {
-            None => (&mut self.unknown, settings.unauthenticated_per_minute),
-            Some(who) if self.users.len() < USERS || self.users.contains_key(&who.owner) => {
-                (self.users.entry(who.owner.clone()).or_default(), settings.denials_per_minute)
-            }
-            Some(_) => (&mut self.others, settings.denials_per_minute),
-        };
-        write.extend(bucket.take(record, most));
-        write
-    }
-
-    /// Ends the minute.
-    fn end(&mut self, now: Timestamp) -> Vec<AuditRecord> {
-        let over = std::mem::replace(self, Self { begun: now, ..Self::default() });
-        let buckets = [over.unknown, over.others].into_iter().chain(over.users.into_values());
-        buckets.filter_map(|bucket| bucket.counted(now)).collect()
-    }
-}
-
-impl Bucket {
-    fn take(&mut self, record: AuditRecord, most: u32) -> Option<AuditRecord> {
-        if self.written < most {
-            self.written += 1;
-            return Some(record);
-        }
-        self.more += record.count;
-        if let Some(address) = record.address.clone().filter(|_| self.addresses.len() < ADDRESSES) {
-            self.addresses.insert(address);
-        }
-        self.is_mixed |= self.last.as_ref().is_some_and(|last| last.operation != record.operation);
-        self.last = Some(record);
-        None
-    }
-
-    /// One record for all that were not written.
-    fn counted(self, now: Timestamp) -> Option<AuditRecord> {
-        let last = self.last?;
-        let operation = if self.is_mixed { "several".to_owned() } else { last.operation };
-        Some(AuditRecord {
-            at: now,
-            operation,
-            request: String::new(),
-            address: None,
-            order: None,
-            reason: Some(
-                "counted, because there were more of them in a minute than are recorded one by one"
-                    .to_owned(),
-            ),
-            count: self.more,
-            addresses: self.addresses.into_iter().collect(),
-            ..last
-        })
-    }
-}
-
-/// What is learned of one request on its way.
-pub(crate) struct Trail {
-    operation: String,
-    /// It may change something.
-    mutates: bool,
-    door: AuditDoor,
-    learned: Mutex<Learned>,
-}
-
-#[derive(Default)]
-struct Learned {
-    who: Option<AuditUser>,
-    kind: Option<String>,
-    order: Option<OrderId>,
-    cloud: Option<String>,
-    on: Option<String>,
-    verdict: Option<Verdict>,
-    /// Items of a bulk request that were not allowed.
-    denied_items: u64,
-    /// The orders (or what is no order) whose records are written.
-    recorded: BTreeSet<Option<OrderId>>,
-}
-
-enum Verdict {
-    Allowed(Vec<Decider>),
-    Denied(Vec<Decider>, String),
-}
-
-impl Trail {
-    pub(crate) fn new(app: &App, method: &Method, route: Option<&str>, uri: &Uri) -> Self {
-        let operation = route.and_then(|route| app.operations.get(&(method.clone(), route.to_owned())));
-        // Only deletes can be dry, and one whose query has more to say is refused.
-        let is_dry = *method == Method::DELETE
-            && uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "dry_run=true"));
-        Self {
-            operation: operation.cloned().unwrap_or_else(|| "unknown".to_owned()),
-            mutates: ![Method::GET, Method::HEAD, Method::OPTIONS].contains(method) && !is_dry,
-            door: match app.door {
-                Door::Public => AuditDoor::Public,
-                Door::Admin => AuditDoor::Admin,
-            },
-            learned: Mutex::new(named(route.unwrap_or_default(), uri.path())),
-        }
-    }
-
-    fn learned(&self) -> MutexGuard<'_, Learned> {
-        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Who asks is known.
-    pub(crate) fn is_from(&self, caller: &Caller) {
-        self.learned().who = Some(user_of(caller));
-    }
-
-    /// The policy answered. A refusal stands, whatever else is asked afterwards.
-    pub(crate) fn decided(&self, caller: &Caller, resource: &Resource, answer: &Result<Granted, Error>) {
-        let mut learned = self.learned();
-        if matches!(learned.verdict, Some(Verdict::Denied(..))) {
-            return;
-        }
-        learned.who = Some(user_of(caller));
-        learned.kind = Some(resource.kind.clone());
-        learned.order = resource.id.or(learned.order);
-        learned.cloud.clone_from(&resource.cloud);
-        learned.verdict = verdict(caller, answer);
-    }
-
-    /// The host refuses what the policy allowed in part.
-    pub(crate) fn denied(&self, reason: &str) {
-        let mut learned = self.learned();
-        let by = match learned.verdict.take() {
-            Some(Verdict::Allowed(by)) => by,
-            Some(denied @ Verdict::Denied(..)) => {
-                learned.verdict = Some(denied);
-                return;
-            }
-            None => Vec::new(),
-        };
-        learned.verdict = Some(Verdict::Denied(by, reason.to_owned()));
-    }
-
-    /// Another question is to be asked instead of the one that was refused.
-    pub(crate) fn asks_otherwise(&self) {
-        self.learned().verdict = None;
-    }
-
-    /// The policy answered for the items of a bulk request.
-    pub(crate) fn decided_many(
-        &self,
-        caller: &Caller,
-        resources: &[Resource],
-        answers: &[Result<Granted, Error>],
-    ) {
-        for (resource, answer) in resources.iter().zip(answers) {
-            match verdict(caller, answer) {
-                Some(Verdict::Denied(by, reason)) => {
-                    let mut learned = self.learned();
-                    learned.denied_items += 1;
-                    if !matches!(learned.verdict, Some(Verdict::Allowed(_))) {
-                        learned.kind = Some(resource.kind.clone());
-                        learned.verdict = Some(Verdict::Denied(by, reason));
-                    }
-                }
-                Some(allowed) => self.learned().verdict = Some(allowed),
-                None => {}
-            }
-        }
-    }
-
-    /// A login that the policy refused.
-    pub(crate) fn login_refused(&self, error: &Error) {
-        if let Some(Verdict::Denied(by, reason)) = denied(error) {
-            self.learned().verdict = Some(Verdict::Denied(by, reason));
-        }
-    }
-
-    fn record(&self, marks: (&str, Option<&str>), now: Timestamp, outcome: Outcome) -> AuditRecord {
-        let learned = self.learned();
-        let (decided_by, reason) = match &learned.verdict {
-            Some(Verdict::Allowed(by)) => (by.clone(), None),
-            Some(Verdict::Denied(by, reason)) => (by.clone(), Some(shown(reason))),
-            None => (Vec::new(), None),
-        };
-        AuditRecord {
-            request: marks.0.to_owned(),
-            address: marks.1.map(host),
-            who: learned.who.clone(),
-            kind: learned.kind.clone(),
-            order: learned.order,
-            cloud: learned.cloud.clone(),
-            on: learned.on.clone(),
-            reason,
-            decided_by,
-            ..empty(now, self.door, &self.operation, outcome)
-        }
-    }
-
-    /// The record of an order that is about to be accepted; the store writes it with the order. `None` where no order is
-    /// made by this request.
-    pub(crate) fn of_new_order(&self, app: &App, who: &Who) -> Option<AuditRecord> {
-        let is_allowed = matches!(self.learned().verdict, Some(Verdict::Allowed(_)));
-        if !self.mutates || !is_allowed {
-            return None;
-        }
-        let marks = (who.info.request_id.as_str(), who.info.client_address.as_deref());
-        Some(AuditRecord {
-            who: Some(user_of(&who.caller)),
-            order: None,
-            ..self.record(marks, app.clock.now(), Outcome::Allowed)
-        })
-    }
-}
-
-/// What a path says of what is meant: an order, or the name of something else.
-fn named(route: &str, path: &str) -> Learned {
-    let mut learned = Learned::default();
-    for (pattern, value) in route.split('/').zip(path.split('/')) {
-        match pattern {
-            "{id}" => learned.order = value.parse().ok(),
-            "{name}" | "{address}" if is_name(value) => learned.on = Some(value.to_owned()),
-            _ => {}
-        }
-    }
-    learned
-}
-
-/// Names of plugins and publishers, and addresses; a token that somebody put into a path is longer.
-fn is_name(text: &str) -> bool {
-    (1..=63).contains(&text.len())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':'))
-}
-
-fn user_of(caller: &Caller) -> AuditUser {
-    let user = &caller.user;
-    AuditUser {
-        owner: caller.owner(),
-        name: user.name.clone(),
-        group: caller.group.clone(),
-        home_site: user.home_site.clone(),
-        session: caller.session,
-    }
-}
-
-fn verdict(caller: &Caller, answer: &Result<Granted, Error>) -> Option<Verdict> {
-    match answer {
-        Ok(_) if caller.built_in_admin => Some(Verdict::Allowed(Vec::new())),
-        Ok(_) => {
-            let chain = caller.generation.authorization.iter();
-            Some(Verdict::Allowed(chain.map(|link| link.decider()).collect()))
-        }
-        Err(error) => denied(error),
-    }
-}
-
-fn denied(error: &Error) -> Option<Verdict> {
-    if error.kind != archipel_model::ErrorKind::Forbidden {
-        return None;
-    }
-    let by = error.details.get(DENIED_BY).cloned().and_then(|by| serde_json::from_value(by).ok());
-    Some(Verdict::Denied(by.into_iter().collect(), error.message.clone()))
-}
-
-/// An address without its port.
-fn host(address: &str) -> String {
-    address
-        .parse::<std::net::SocketAddr>()
-        .map_or_else(|_| address.to_owned(), |address| address.ip().to_string())
-}
-
-fn shown(reason: &str) -> String {
-    reason.chars().filter(|c| !c.is_control()).take(REASON).collect()
 }
 
 /// Before something that was allowed takes effect: its record, durable on return. Nothing for what only reads, and for
@@ -569,89 +275,5 @@ pub(crate) async fn after(app: &App, trail: &Trail, marks: &Marks, status: u16, 
             app.audit.write(&[record(Outcome::Allowed)]).await;
         }
         _ => {}
-    }
-}
-
-impl Trail {
-    /// Whether reading is recorded: of the audit always.
-    fn is_to_be_told(&self, settings: &AuditSettings) -> bool {
-        settings.reads || AUDIT_READS.contains(&self.operation.as_str())
-    }
-}
-
-/// The operations that read the audit.
-const AUDIT_READS: [&str; 4] = ["list-audit", "get-audit-head", "verify-audit", "list-address-uses"];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn denial(subject: Option<&str>, address: &str) -> AuditRecord {
-        let who = subject.map(|subject| AuditUser {
-            owner: Owner { issuer: "i".into(), subject: subject.into() },
-            name: subject.into(),
-            group: None,
-            home_site: None,
-            session: None,
-        });
-        let address = Some(address.to_owned());
-        AuditRecord {
-            who,
-            address,
-            ..empty(Timestamp::default(), AuditDoor::Public, "get-me", Outcome::Denied)
-        }
-    }
-
-    #[test]
-    fn more_than_the_bound_of_a_minute_is_counted_and_told_when_it_is_over() {
-        let settings = AuditSettings { unauthenticated_per_minute: 2, ..AuditSettings::default() };
-        let mut window = Window::default();
-        let at = |s: i64| Timestamp::from_millis(s * 1000);
-        let mut written = 0;
-        for number in 0..50 {
-            written += window.take(denial(None, &format!("192.0.2.{number}")), &settings, at(1)).len();
-        }
-        assert_eq!(written, 2);
-        assert_eq!(window.take(denial(Some("alice"), "192.0.2.1"), &settings, at(2)).len(), 1, "by herself");
-        let next = window.take(denial(None, "192.0.2.9"), &settings, at(61));
-        assert_eq!(next.len(), 2, "the count, and the first of the next minute");
-        assert_eq!((next[0].count, next[0].addresses.len()), (48, ADDRESSES));
-        assert_eq!((next[1].count, next[0].operation.as_str()), (1, "get-me"));
-        assert!(window.end(at(70)).is_empty(), "nothing was counted since");
-    }
-
-    #[test]
-    fn a_clock_that_is_turned_back_ends_the_minute_too() {
-        let settings = AuditSettings { unauthenticated_per_minute: 0, ..AuditSettings::default() };
-        let mut window = Window { begun: Timestamp::from_millis(1_000_000), ..Window::default() };
-        let now = Timestamp::from_millis(1_000_001);
-        assert!(window.take(denial(None, "a"), &settings, now).is_empty());
-        assert_eq!(window.take(denial(None, "a"), &settings, Timestamp::from_millis(5)).len(), 1);
-    }
-
-    #[test]
-    fn a_path_names_an_order_or_something_else_and_never_a_token() {
-        let id = OrderId::generate();
-        let order =
-            named("/v1/admin/orders/{id}/actions/forget", &format!("/v1/admin/orders/{id}/actions/forget"));
-        assert_eq!((order.order, order.on), (Some(id), None));
-        let plugin = named("/v1/admin/plugins/{name}", "/v1/admin/plugins/authz-roles");
-        assert_eq!(plugin.on.as_deref(), Some("authz-roles"));
-        let token = format!("/v1/admin/plugins/arch1.{}", "A".repeat(80));
-        assert_eq!(named("/v1/admin/plugins/{name}", &token).on, None);
-        assert_eq!(named("/v1/clouds/{cloud}/specs/{id}", "/v1/clouds/east/specs/small").order, None);
-    }
-
-    #[test]
-    fn many_users_share_one_bound_instead_of_taking_memory() {
-        let settings = AuditSettings { denials_per_minute: 1, ..AuditSettings::default() };
-        let mut window = Window::default();
-        let mut written = 0;
-        for number in 0..USERS + 100 {
-            let record = denial(Some(&number.to_string()), "a");
-            written += window.take(record, &settings, Timestamp::default()).len();
-        }
-        assert_eq!((written, window.users.len()), (USERS + 1, USERS));
-        assert_eq!(window.end(Timestamp::default()).iter().map(|record| record.count).sum::<u64>(), 99);
     }
 }

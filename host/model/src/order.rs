@@ -394,6 +394,54 @@ pub struct Order {
 }
 
 impl Order {
+    /// A new order: `open`, with no more than every order has. What else is asked for is added by `Order { .., ..Order::open(..) }`.
+    /// Version and revision are 0 until it is accepted.
+    pub fn open(
+        id: OrderId,
+        kind: Kind,
+        spec: serde_json::Value,
+        user: FederationUser,
+        site: SiteId,
+        cloud: CloudName,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            kind,
+            name: String::new(),
+            spec,
+            user,
+            group: None,
+            site,
+            cloud,
+            local_account: None,
+            state: State::Open,
+            fault: None,
+            unreachable: None,
+            waiting_for: Vec::new(),
+            instance: None,
+            depends_on: Vec::new(),
+            origin: None,
+            remote: None,
+            labels: BTreeMap::new(),
+            deadline: None,
+            lease: None,
+            lease_warned_at: None,
+            on_quota: OnQuota::Fail,
+            requested_at: None,
+            attempts: 0,
+            outcome_unknown: false,
+            retry_at: None,
+            missing_since: None,
+            closing: None,
+            power: None,
+            created_at: now,
+            updated_at: now,
+            version: 0,
+            revision: 0,
+        }
+    }
+
     /// Whose it is.
     pub fn owner(&self) -> Owner {
         self.user.owner()

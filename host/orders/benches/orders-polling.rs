@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use archipel_model::order::{Allocation, Instance, Kind, OnQuota, Order, State, Status};
+use archipel_model::order::{Allocation, Instance, Kind, Order, State, Status};
 use archipel_model::plugin::{
     Context, CreateBehaviour, CreateContext, Created, DriverDescriptor, InstanceDriver, InstanceView, Mapper,
     Observed, OrderRef, Tagged, TaggedPage,
@@ -165,32 +165,25 @@ async fn fill(store: &MemoryStore, cloud: &CloudName, many: usize) -> Held {
 
 fn fulfilled(cloud: &CloudName, number: usize) -> Order {
     let now = SystemClock.now();
+    let user = FederationUser {
+        issuer: "https://idp.example.org".into(),
+        subject: format!("user-{}", number % 100),
+        name: "A User".into(),
+        email: None,
+        groups: vec!["physics".into()],
+        entitlements: Vec::new(),
+        attributes: Vec::new(),
+        home_site: None,
+        assurance: String::new(),
+        authenticated_at: now,
+        expires_at: None,
+    };
+    let spec = json!({"image": "debian-12", "vcpu": 2, "ram_mib": 2048, "disk_gib": 20});
     Order {
-        id: OrderId::generate(),
-        kind: Kind::Compute,
         name: "worker".into(),
-        spec: json!({"image": "debian-12", "vcpu": 2, "ram_mib": 2048, "disk_gib": 20}),
-        user: FederationUser {
-            issuer: "https://idp.example.org".into(),
-            subject: format!("user-{}", number % 100),
-            name: "A User".into(),
-            email: None,
-            groups: vec!["physics".into()],
-            entitlements: Vec::new(),
-            attributes: Vec::new(),
-            home_site: None,
-            assurance: String::new(),
-            authenticated_at: now,
-            expires_at: None,
-        },
         group: Some("physics".into()),
-        site: here(),
-        cloud: cloud.clone(),
         local_account: Some("physics".into()),
         state: State::Fulfilled,
-        fault: None,
-        unreachable: None,
-        waiting_for: Vec::new(),
         instance: Some(Instance {
             id: format!("vm-{number}"),
             status: Status::Ready,
@@ -200,25 +193,11 @@ fn fulfilled(cloud: &CloudName, number: usize) -> Order {
             observed_at: Some(now),
             driver_state: String::new(),
         }),
-        depends_on: Vec::new(),
-        origin: None,
-        remote: None,
-        labels: BTreeMap::new(),
-        deadline: None,
-        lease: None,
-        lease_warned_at: None,
-        on_quota: OnQuota::Fail,
         requested_at: Some(now),
         attempts: 1,
-        outcome_unknown: false,
-        retry_at: None,
-        missing_since: None,
-        closing: None,
-        power: None,
-        created_at: now,
-        updated_at: now,
         version: 4,
         revision: 4,
+        ..Order::open(OrderId::generate(), Kind::Compute, spec, user, here(), cloud.clone(), now)
     }
 }
 

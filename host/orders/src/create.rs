@@ -217,40 +217,17 @@ impl Orders {
         self.check_backlog(&cloud.name)?;
         let depends_on =
             resolve::dependencies(&request.spec, &cloud.name, &who.visible, self.store.as_ref()).await?;
+        let (site, cloud) = (self.config.site.clone(), cloud.name.clone());
         let order = Order {
-            id,
-            kind,
             name: request.name,
-            spec: request.spec.to_json()?,
-            user: who.user.clone(),
             group,
-            site: self.config.site.clone(),
-            cloud: cloud.name.clone(),
-            local_account: None,
-            state: State::Open,
-            fault: None,
-            unreachable: None,
-            waiting_for: Vec::new(),
-            instance: None,
             depends_on,
-            origin: None,
-            remote: None,
             labels,
             deadline: request.deadline,
             lease,
             lease_warned_at: lease.map(|_| now),
             on_quota: request.on_quota,
-            requested_at: None,
-            attempts: 0,
-            outcome_unknown: false,
-            retry_at: None,
-            missing_since: None,
-            closing: None,
-            power: None,
-            created_at: now,
-            updated_at: now,
-            version: 0,
-            revision: 0,
+            ..Order::open(id, kind, request.spec.to_json()?, who.user.clone(), site, cloud, now)
         };
         let rules = self.limits.read().unwrap_or_else(PoisonError::into_inner).clone();
         let limits = limits::of(&rules, &order);

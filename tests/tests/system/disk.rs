@@ -54,6 +54,15 @@ impl Drop for Disk {
     }
 }
 
+/// A daemon, who uses it, and the id of a machine that is there.
+async fn with_a_machine(site: &Site) -> (Daemon, Client, String) {
+    let daemon = site.start().await.unwrap();
+    let alice = daemon.login("alice").await.unwrap();
+    let order = create(&alice, "computes", &small_compute("before")).await.unwrap();
+    reaches(&alice, id(&order), "fulfilled").await.unwrap();
+    (daemon, alice, id(&order).to_owned())
+}
+
 /// Creates are refused with 503 and a reason; what is there is read; the site says that it is not ready.
 async fn only_reads(daemon: &Daemon, alice: &Client, order: &str, reason: &str) {
     // The store looks at its disk once a second; what it takes until then has room.
@@ -77,13 +86,10 @@ async fn only_reads(daemon: &Daemon, alice: &Client, order: &str, reason: &str) 
 async fn a_full_disk_loses_nothing_and_everything_goes_on_when_there_is_room() {
     let site = Site::temporary().unwrap();
     let Some(disk) = Disk::under(&site.data_dir()) else { return };
-    let daemon = site.start().await.unwrap();
-    let alice = daemon.login("alice").await.unwrap();
-    let before = create(&alice, "computes", &small_compute("before")).await.unwrap();
-    reaches(&alice, id(&before), "fulfilled").await.unwrap();
+    let (daemon, alice, before) = with_a_machine(&site).await;
 
     let filler = disk.fill(16 << 20);
-    only_reads(&daemon, &alice, id(&before), "MiB left").await;
+    only_reads(&daemon, &alice, &before, "MiB left").await;
     std::fs::remove_file(filler).unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
     let after = create(&alice, "computes", &small_compute("after")).await.unwrap();
@@ -96,10 +102,7 @@ async fn a_full_disk_loses_nothing_and_everything_goes_on_when_there_is_room() {
 async fn a_read_only_disk_is_told_at_the_start_and_nothing_is_lost() {
     let site = Site::temporary().unwrap();
     let Some(disk) = Disk::under(&site.data_dir()) else { return };
-    let daemon = site.start().await.unwrap();
-    let alice = daemon.login("alice").await.unwrap();
-    let before = create(&alice, "computes", &small_compute("before")).await.unwrap();
-    reaches(&alice, id(&before), "fulfilled").await.unwrap();
+    let (daemon, _, before) = with_a_machine(&site).await;
     daemon.stop().await.unwrap();
 
     disk.remount("ro");
@@ -110,7 +113,7 @@ async fn a_read_only_disk_is_told_at_the_start_and_nothing_is_lost() {
     disk.remount("rw");
     let daemon = site.start().await.unwrap();
     let alice = daemon.login("alice").await.unwrap();
-    assert_eq!(show(&alice, id(&before)).await.unwrap()["state"], "fulfilled");
+    assert_eq!(show(&alice, &before).await.unwrap()["state"], "fulfilled");
     assert!(daemon.stop().await.unwrap().success());
     site.archipel(&["store", "check"]).unwrap().with_code(0);
 }

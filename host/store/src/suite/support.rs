@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use archipel_model::order::{DependsOn, Kind, OnQuota, Order, State};
+use archipel_model::order::{DependsOn, Kind, Order, State};
 use archipel_model::{Clock, FederationUser, OrderId, Owner, SiteId, Timestamp};
 use archipel_orders::store::{Acceptance, Change, Limit, NewEvent};
 use serde_json::json;
@@ -95,48 +95,18 @@ pub(super) fn attachment(of: &str, on: &[&Order]) -> Order {
 
 pub(super) fn order(of: &str, kind: Kind, spec: serde_json::Value, on: &[&Order]) -> Order {
     let now = Timestamp::from_millis(1_800_000_000_000);
+    let depends_on = on.iter().map(|parent| DependsOn {
+        order: parent.id,
+        kind: parent.kind,
+        cloud: parent.cloud.clone(),
+        site: parent.site.clone(),
+    });
+    let cloud = "cloud-1".parse().unwrap();
     Order {
-        id: OrderId::generate(),
-        kind,
-        name: String::new(),
-        spec,
-        user: user(of),
-        group: None,
-        site: site(),
-        cloud: "cloud-1".parse().unwrap(),
-        local_account: None,
-        state: State::Open,
-        fault: None,
-        unreachable: None,
-        waiting_for: vec![],
-        instance: None,
-        depends_on: on
-            .iter()
-            .map(|parent| DependsOn {
-                order: parent.id,
-                kind: parent.kind,
-                cloud: parent.cloud.clone(),
-                site: parent.site.clone(),
-            })
-            .collect(),
-        origin: None,
-        remote: None,
-        labels: Default::default(),
-        deadline: None,
-        lease: None,
-        lease_warned_at: None,
-        on_quota: OnQuota::Fail,
-        requested_at: None,
-        attempts: 0,
-        outcome_unknown: false,
-        retry_at: None,
-        missing_since: None,
-        closing: None,
-        power: None,
-        created_at: now,
-        updated_at: now,
+        depends_on: depends_on.collect(),
         version: 1,
         revision: 1,
+        ..Order::open(OrderId::generate(), kind, spec, user(of), site(), cloud, now)
     }
 }
 

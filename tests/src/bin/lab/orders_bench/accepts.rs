@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use archipel_model::order::{Kind, OnQuota, Order, State};
+use archipel_model::order::{Kind, Order};
 use archipel_model::{FederationUser, OrderId, SystemClock, Timestamp};
 use archipel_orders::store::{Acceptance, NewEvent, OrderStore};
 use archipel_store::{Engine, SledEngine, SledOptions, Store};
@@ -15,52 +15,28 @@ use serde_json::json;
 /// An order as a person's request makes it.
 pub(super) fn order(number: u64) -> Order {
     let now = Timestamp::from_millis(1_800_000_000_000);
+    let user = FederationUser {
+        issuer: "https://idp.example.org".into(),
+        subject: format!("user-{}", number % 1000),
+        name: "A User".into(),
+        email: None,
+        groups: vec!["physics".into()],
+        entitlements: vec![],
+        attributes: vec![],
+        home_site: None,
+        assurance: String::new(),
+        authenticated_at: now,
+        expires_at: None,
+    };
+    let spec = json!({"image": "debian-12", "vcpu": 2, "ram_mib": 2048, "disk_gib": 20});
+    let site = SITE_ID.parse().expect("the site's id");
+    let cloud = "emulated".parse().expect("a cloud's name");
     Order {
-        id: OrderId::generate(),
-        kind: Kind::Compute,
         name: "worker".into(),
-        spec: json!({"image": "debian-12", "vcpu": 2, "ram_mib": 2048, "disk_gib": 20}),
-        user: FederationUser {
-            issuer: "https://idp.example.org".into(),
-            subject: format!("user-{}", number % 1000),
-            name: "A User".into(),
-            email: None,
-            groups: vec!["physics".into()],
-            entitlements: vec![],
-            attributes: vec![],
-            home_site: None,
-            assurance: String::new(),
-            authenticated_at: now,
-            expires_at: None,
-        },
         group: Some("physics".into()),
-        site: SITE_ID.parse().expect("the site's id"),
-        cloud: "emulated".parse().expect("a cloud's name"),
-        local_account: None,
-        state: State::Open,
-        fault: None,
-        unreachable: None,
-        waiting_for: vec![],
-        instance: None,
-        depends_on: vec![],
-        origin: None,
-        remote: None,
-        labels: Default::default(),
-        deadline: None,
-        lease: None,
-        lease_warned_at: None,
-        on_quota: OnQuota::Fail,
-        requested_at: None,
-        attempts: 0,
-        outcome_unknown: false,
-        retry_at: None,
-        missing_since: None,
-        closing: None,
-        power: None,
-        created_at: now,
-        updated_at: now,
         version: 1,
         revision: 1,
+        ..Order::open(OrderId::generate(), Kind::Compute, spec, user, site, cloud, now)
     }
 }
 

@@ -19,4 +19,5 @@ pub mod openstack;
 pub mod orders;
 pub mod replayed;
 pub mod site;
+pub mod telemetry;
 pub mod torture;

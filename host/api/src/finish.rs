@@ -14,11 +14,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use http::{HeaderValue, Method, header};
+use tracing::Instrument;
 
 use crate::audit::{self, Trail};
 use crate::problem::{Problem, table};
 use crate::request::{ClientAddress, Marks};
 use crate::state::App;
+use crate::trace;
 
 /// Headers that every answer gets here.
 const OURS: usize = 5;
@@ -26,15 +28,16 @@ const OURS: usize = 5;
 /// Runs the rest of the way.
 pub(crate) async fn finish(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
-    let marks = Marks::read(request.headers(), request.extensions().get::<ClientAddress>());
+    let mut marks = Marks::read(request.headers(), request.extensions().get::<ClientAddress>());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let is_private = request.uri().path().starts_with("/v1");
+    let span = marks.trace.begin(&method, route.as_deref(), request.uri().path(), &marks.id);
     request.extensions_mut().insert(marks.clone());
     let trail = Arc::new(Trail::new(&app, &method, route.as_deref(), request.uri()));
     request.extensions_mut().insert(Arc::clone(&trail));
 
-    let mut response = run(&app, is_private, request, next).await;
+    let mut response = run(&app, is_private, request, next).instrument(span.clone()).await;
     let problem = response.extensions_mut().remove::<Problem>();
     if is_private {
         let told = problem.as_ref().map(Problem::detail);
@@ -57,9 +60,10 @@ pub(crate) async fn finish(State(app): State<App>, mut request: Request, next: N
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache"));
         headers.entry(header::VARY).or_insert(HeaderValue::from_static("authorization"));
     }
+    trace::end(&span, &response);
     app.metrics.count(&method, route.as_deref(), response.status(), begun.elapsed());
     tracing::debug!(
-        request_id = %marks.id, traceparent = %marks.traceparent, %method, route, status = response.status().as_u16(),
+        request_id = %marks.id, traceparent = %marks.trace, %method, route, status = response.status().as_u16(),
         "answered"
     );
     response

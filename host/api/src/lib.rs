@@ -32,6 +32,7 @@ mod request;
 mod routes;
 pub mod serve;
 mod state;
+mod trace;
 mod view;
 mod wait;
 
@@ -55,6 +56,14 @@ use state::{App, Door, Shared};
 /// The public door: every request under `/v1` brings a token.
 pub fn router(state: ApiState) -> Router {
     door(state, Door::Public)
+}
+
+/// The text of `/metrics` (OpenMetrics 1.0) as it is now, for who does not ask over HTTP.
+///
+/// # Errors
+/// When a figure cannot be written.
+pub fn metrics_text(state: &ApiState) -> Result<String, std::fmt::Error> {
+    routes::health::text(state, state.site.current().aaa_away.is_empty())
 }
 
 /// The same REST for the administrator's socket: every request is the built-in principal `local:admin`'s. Never put it on

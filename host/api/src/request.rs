@@ -9,6 +9,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::trace::Trace;
+
 /// In and out.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// In and out (W3C Trace Context).
@@ -43,7 +45,7 @@ pub(crate) struct Marks {
     /// The client's own id where it sent a good one, else a UUIDv7.
     pub(crate) id: String,
     /// The client's trace with our span in it, or a new trace.
-    pub(crate) traceparent: String,
+    pub(crate) trace: Trace,
     /// Where from.
     pub(crate) address: Option<String>,
 }
@@ -54,12 +56,8 @@ impl Marks {
             .get(REQUEST_ID)
             .and_then(good_id)
             .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned);
-        let (trace, span): (u128, u64) = rand::random();
-        let traceparent = match headers.get(TRACEPARENT).and_then(good_trace) {
-            Some((theirs, flags)) => format!("00-{theirs}-{span:016x}-{flags}"),
-            None => format!("00-{trace:032x}-{span:016x}-00"),
-        };
-        Self { id, traceparent, address: address.map(|address| address.0.clone()) }
+        let trace = Trace::of(headers.get(TRACEPARENT));
+        Self { id, trace, address: address.map(|address| address.0.clone()) }
     }
 
     pub(crate) fn info(&self) -> RequestInfo {
@@ -71,7 +69,7 @@ impl Marks {
     }
 
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
-        for (name, value) in [(REQUEST_ID, &self.id), (TRACEPARENT, &self.traceparent)] {
+        for (name, value) in [(REQUEST_ID, self.id.as_str()), (TRACEPARENT, &self.trace.to_string())] {
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(name, value);
             }
@@ -84,24 +82,6 @@ fn good_id(value: &HeaderValue) -> Option<&str> {
     let text = value.to_str().ok()?;
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     (1..=128).contains(&text.len()).then_some(text).filter(|text| text.chars().all(fits))
-}
-
-/// Trace id and flags of a version 00 traceparent.
-fn good_trace(value: &HeaderValue) -> Option<(&str, &str)> {
-    let mut parts = value.to_str().ok()?.split('-');
-    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let is_hex = |text: &str, length| {
-        text.len() == length && text.chars().all(|c| c.is_ascii_digit() || matches!(c, 'a'..='f'))
-    };
-    let is_set = |text: &str| text.chars().any(|c| c != '0');
-    let is_good = parts.next().is_none()
-        && version == "00"
-        && is_hex(trace, 32)
-        && is_set(trace)
-        && is_hex(span, 16)
-        && is_set(span)
-        && is_hex(flags, 2);
-    is_good.then_some((trace, flags))
 }
 
 #[cfg(test)]
@@ -119,21 +99,6 @@ mod tests {
         assert_eq!(marks(REQUEST_ID, "walk-1.a_B").id, "walk-1.a_B");
         for bad in ["", "a b", "a\"b", "ü", &"x".repeat(129)] {
             assert_ne!(marks(REQUEST_ID, bad).id, bad);
-        }
-    }
-
-    #[test]
-    fn a_trace_goes_on_with_a_span_of_ours() {
-        let sent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        let got = marks(TRACEPARENT, sent).traceparent;
-        assert!(got.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-") && got.ends_with("-01"), "{got}");
-        assert_ne!(got, sent);
-        for bad in [
-            "00-x-y-z",
-            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-        ] {
-            assert!(!marks(TRACEPARENT, bad).traceparent.contains("4bf92f"), "{bad}");
         }
     }
 }

@@ -20,6 +20,7 @@ use archipel_config::{Problem, Tree};
 use archipel_events::EventsConfig;
 use archipel_orders::LimitRule;
 use archipel_runtime::config::RuntimeConfig;
+use archipel_telemetry::TelemetryConfig;
 use archipel_vault::SecretSource;
 
 pub(crate) use limits::Limits;
@@ -52,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) events: EventsConfig,
     /// `[audit]`.
     pub(crate) audit: AuditSettings,
+    /// `[telemetry]`.
+    pub(crate) telemetry: TelemetryConfig,
 }
 
 /// Why a site file cannot be used.
@@ -117,6 +120,7 @@ impl Config {
         let limits: Option<Limits> = reader.section("limits");
         let events: Option<EventsConfig> = reader.section("events");
         let audit: Option<AuditSettings> = reader.section("audit");
+        let telemetry: Option<TelemetryConfig> = reader.section("telemetry");
         // What the sections mean together is only worth saying once each of them is right.
         if reader.is_clean() {
             if let Some(site) = &site {
@@ -130,16 +134,31 @@ impl Config {
             if let Some(audit) = &audit {
                 meaning::check_audit(audit, &mut reader);
             }
+            if let Some(telemetry) = &telemetry {
+                meaning::check_telemetry(telemetry, &secrets, &mut reader);
+            }
         }
         reader.finish().map_err(ConfigError::Wrong)?;
-        let (Some(mut site), Some(limits), Some(mut events), Some(audit)) = (site, limits, events, audit)
+        let (Some(mut site), Some(limits), Some(mut events), Some(audit), Some(telemetry)) =
+            (site, limits, events, audit, telemetry)
         else {
             return Err(ConfigError::Wrong(Vec::new()));
         };
         site.resolve(&base);
         events.resolve(&base);
         runtime.limits = limits.plugins.clone();
-        Ok(Self { file: file.to_owned(), base, site, runtime, limit, secrets, limits, events, audit })
+        Ok(Self {
+            file: file.to_owned(),
+            base,
+            site,
+            runtime,
+            limit,
+            secrets,
+            limits,
+            events,
+            audit,
+            telemetry,
+        })
     }
 
     /// The administrator's socket of this site.

@@ -21,6 +21,7 @@ mod systemd;
 use std::sync::Arc;
 
 use archipel_model::{Clock, SystemClock};
+use archipel_telemetry::Traces;
 
 use crate::cli::{DoorArgs, ServeArgs};
 use crate::config::Config;
@@ -30,7 +31,8 @@ use site::RunningSite;
 
 pub(crate) async fn run(args: &ServeArgs, door: &DoorArgs) -> Outcome {
     let config = Config::load(&door.config)?;
-    logging::start(args)?;
+    let traces = Traces::new(&config.telemetry, config.site.id.as_str(), env!("CARGO_PKG_VERSION"));
+    logging::start(args, traces.as_ref())?;
     process::prepare();
     if args.fail_points
         && let Some(name) = archipel_model::fail::arm()
@@ -45,7 +47,7 @@ pub(crate) async fn run(args: &ServeArgs, door: &DoorArgs) -> Outcome {
     }
     let mut signals = Signals::listen()?;
     let site = tokio::select! {
-        site = RunningSite::start(config, clock) => site?,
+        site = RunningSite::start(config, clock, traces) => site?,
         // Whatever is half started holds nothing that anybody was told of.
         () = stopped(&mut signals) => return Ok(Answer::Yes),
     };

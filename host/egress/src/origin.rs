@@ -13,6 +13,7 @@
 //! (`0x7f.1`, `2130706433`) are one.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -45,6 +46,11 @@ impl Origin {
             target.push_str(query);
         }
         Ok((origin, target))
+    }
+
+    /// Whether it names this machine, where plain HTTP shows nothing to a network.
+    pub fn is_loopback(&self) -> bool {
+        self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
     fn of_parsed(url: &Url) -> Option<Self> {

@@ -330,9 +330,7 @@ impl<'a> Problems<'a> {
         match Origin::of_url(&webhook.url) {
             Err(error) => self.tell(path, "url", error.to_string()),
             Ok((origin, _)) => {
-                let is_loopback = origin.host == "localhost"
-                    || origin.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-                if !origin.secure && !is_loopback && !webhook.allow_plain_http {
+                if !origin.secure && !origin.is_loopback() && !webhook.allow_plain_http {
                     self.tell(
                         path,
                         "url",

@@ -22,6 +22,10 @@ pub mod time;
 pub mod transition;
 pub mod user;
 
+/// The target of `tracing` spans that are meant for traces (OpenTelemetry), and for nothing else: the log does not show them, and
+/// where no traces are wanted they are switched off at their callsite.
+pub const SPAN: &str = "archipel_span";
+
 pub use error::{Applied, Error, ErrorKind, Result};
 pub use id::{CloudName, OrderId, SessionId, SiteId};
 pub use secret::{LocalToken, SecretBytes};

@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use archipel_model::order::State;
-use archipel_model::{CloudName, OrderId, Owner};
+use archipel_model::{CloudName, OrderId, Owner, SPAN};
 use futures::FutureExt as _;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::due::{Due, ListRules, Work};
 use crate::engine::Orders;
@@ -178,10 +179,16 @@ impl Orders {
             match taken {
                 None => return true,
                 Some(Work::Step(id, memory)) => {
-                    tasks.spawn(self.clone().step(queue.clone(), claim.clone(), id, memory));
+                    let span = tracing::info_span!(
+                        target: SPAN, "order step", "archipel.order.id" = %id, "archipel.cloud" = %queue.cloud,
+                    );
+                    tasks.spawn(self.clone().step(queue.clone(), claim.clone(), id, memory).instrument(span));
                 }
                 Some(Work::List(inventory, until)) => {
-                    tasks.spawn(self.clone().poll(queue.clone(), inventory, until));
+                    let span = tracing::info_span!(
+                        target: SPAN, "instances list", "archipel.cloud" = %queue.cloud,
+                    );
+                    tasks.spawn(self.clone().poll(queue.clone(), inventory, until).instrument(span));
                 }
             }
         }

@@ -14,11 +14,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use archipel_bindings::latest::exports::archipel::plugin::lifecycle::File;
-use archipel_model::{Error, OrderId};
+use archipel_model::{Error, OrderId, SPAN};
 use futures::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout_at;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 use wasmtime::component::{Instance, InstancePre};
 use wasmtime::{Store, UpdateDeadline};
 
@@ -175,6 +177,11 @@ impl Binding {
             self.plugin.figures.note(function, Outcome::Refused, started.elapsed());
             return Err(crate::away::quarantined(&self.plugin.name, class, &quarantine));
         }
+        let span = tracing::info_span!(
+            target: SPAN, "plugin call", "otel.name" = function, "otel.status_code" = Empty,
+            "archipel.plugin.name" = self.plugin.name, "archipel.plugin.digest" = self.plugin.digest,
+            "archipel.binding" = %self.context.name, "archipel.outcome" = Empty,
+        );
         let this = Arc::clone(self);
         let work = async move {
             let request_id = info.request_id.clone();
@@ -183,7 +190,8 @@ impl Binding {
                 _ => this.in_fresh(info, job).await,
             };
             this.judge(function, &request_id, class, started, deadline, result)
-        };
+        }
+        .instrument(span);
         let threads = &self.machine.threads;
         let done = match class {
             CallClass::Aaa if self.machine.activity.is_awake() => {
@@ -209,6 +217,11 @@ impl Binding {
     ) -> Result<R, Error> {
         let outcome = result.as_ref().map_or_else(|(failure, _)| failure.outcome(), |_| Outcome::Ok);
         self.plugin.figures.note(function, outcome, started.elapsed());
+        let span = Span::current();
+        span.record("archipel.outcome", outcome.as_str());
+        if outcome.is_broken() {
+            span.record("otel.status_code", "ERROR");
+        }
         result.map_err(|(failure, evidence)| {
             if outcome.is_broken() {
                 tracing::warn!(

@@ -27,5 +27,6 @@ mod scheduler;
 mod store;
 mod swap;
 mod systemd;
+mod telemetry;
 mod tokens;
 mod wire;

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::metrics;
 use crate::openapi::{Op, Routes};
 use crate::problem::{Answer, Problem, table};
-use crate::state::App;
+use crate::state::{ApiState, App};
 
 /// Why the site is not ready; empty = it is.
 type Reasons = Vec<String>;
@@ -83,12 +83,16 @@ async fn store_is_away(app: &App) -> Option<String> {
 }
 
 async fn figures(State(app): State<App>) -> Answer {
-    let is_ready = reasons(&app).await.is_empty();
-    let text = app
-        .metrics
-        .text(&app.orders.figures(), &app.plugins.list(), (&app.publishers.list(), app.clock.now()), is_ready)
+    let text = text(&app, reasons(&app).await.is_empty())
         .map_err(|error| Problem::internal(format!("figures could not be written: {error}")))?;
     Ok(typed(metrics::MEDIA_TYPE, text))
+}
+
+/// The text of `/metrics`.
+pub(crate) fn text(state: &ApiState, is_ready: bool) -> Result<String, std::fmt::Error> {
+    let time = state.clock.now();
+    let publishers = state.publishers.list();
+    state.metrics.text(&state.orders.figures(), &state.plugins.list(), (&publishers, time), is_ready)
 }
 
 async fn openapi(State(app): State<App>) -> Response {

@@ -7,6 +7,7 @@ use archipel_config::Reader;
 use archipel_events::EventsConfig;
 use archipel_orders::LimitRule;
 use archipel_runtime::config::RuntimeConfig;
+use archipel_telemetry::TelemetryConfig;
 use archipel_vault::SecretSource;
 
 use super::SiteSection;
@@ -78,6 +79,18 @@ pub(super) fn check_audit(audit: &AuditSettings, reader: &mut Reader<'_>) {
             audit.retention_s
         );
         reader.refuse("audit.retention_s", text);
+    }
+}
+
+/// `[telemetry]`.
+pub(super) fn check_telemetry(
+    telemetry: &TelemetryConfig,
+    secrets: &BTreeMap<String, SecretSource>,
+    reader: &mut Reader<'_>,
+) {
+    let names: Vec<&str> = secrets.keys().map(String::as_str).collect();
+    for (path, message) in telemetry.check(&names) {
+        reader.refuse(&path, message);
     }
 }
 

@@ -117,6 +117,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("site.outgoing_ca", a.outgoing_ca != b.outgoing_ca),
         ("events", old.events != new.events),
         ("audit", old.audit != new.audit),
+        ("telemetry", old.telemetry != new.telemetry),
         ("limits.plugins", old.limits.plugins != new.limits.plugins),
         ("limits.api", old.limits.api != new.limits.api),
         ("limits.orders", old.limits.orders != new.limits.orders),

@@ -13,6 +13,7 @@ use archipel_model::{Clock, Error, SiteId, SystemClock};
 use archipel_orders::{Orders, OrdersConfig};
 use archipel_runtime::{Compiler, HostCrypto, Runtime, RuntimeOptions, Services};
 use archipel_store::{Engine as _, SledEngine, SledOptions, Store};
+use archipel_telemetry::{Sender, Source, Traces};
 use archipel_vault::{Keys, Vault};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
@@ -31,6 +32,9 @@ use crate::output::Failure;
 /// Entries of the ledger of outgoing requests that are kept in memory.
 const LEDGER_ENTRIES: usize = 10_000;
 
+/// For the last spans, when the site stops.
+const LAST_SPANS: Duration = Duration::from_secs(3);
+
 /// Everything that runs.
 pub(super) struct RunningSite {
     pub(super) id: SiteId,
@@ -42,13 +46,18 @@ pub(super) struct RunningSite {
     data: DataDir,
     engine: Arc<SledEngine>,
     runtime: Arc<Runtime>,
+    traces: Option<Traces>,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl RunningSite {
     /// Starts everything. A plugin that cannot be loaded is no failure: the site starts without it, and shows why.
-    pub(super) async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
+    pub(super) async fn start(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        traces: Option<Traces>,
+    ) -> Result<Self, Failure> {
         let id = config.site.id.clone();
         let certificate = config.site.tls.as_ref().map(Certificate::load).transpose();
         let certificate = certificate.map_err(Failure::environment)?.map(Arc::new);
@@ -74,6 +83,11 @@ impl RunningSite {
         })?;
 
         let egress = way_out(&config, Arc::clone(&clock))?;
+        let collector = Sender::new(&config.telemetry, &egress, Arc::clone(&vault));
+        let collector = collector.map_err(Failure::environment)?;
+        if let (Some(traces), Some(collector)) = (&traces, &collector) {
+            traces.connect(Arc::clone(collector));
+        }
         // Before anything can happen: a new publisher begins with this site's first event after its first start.
         let (publishers, publishing) =
             open_publishers(&config, &store, &site_keys, &vault, &egress, &clock).await?;
@@ -149,8 +163,9 @@ impl RunningSite {
             clock,
             retention: Duration::from_secs(config.audit.retention_s),
         };
+        let figures = collector.map(|collector| push_figures(&config, &state, collector, stop.clone()));
         let admin = archipel_api::admin_router_with(state, Arc::new(StoreBackups::new(store)));
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(archipel_api::serve::serve_tcp(tcp, public, tls, limits.clone(), stop.clone())),
             tokio::spawn(archipel_api::serve::serve_unix(socket, admin, limits, stop.clone())),
             tokio::spawn(orders.run(stop.clone())),
@@ -158,8 +173,9 @@ impl RunningSite {
             tokio::spawn(housekeeping::run(kept, stop.clone())),
             tokio::spawn(audit.clone().run(stop.clone())),
         ];
+        tasks.extend(figures.map(tokio::spawn));
         data.announce(&url)?;
-        Ok(Self { id, url, reload, audit, data, engine, runtime, stop, tasks })
+        Ok(Self { id, url, reload, audit, data, engine, runtime, traces, stop, tasks })
     }
 
     /// Reads the site file again, because a signal says so; the audit is told.
@@ -186,7 +202,24 @@ impl RunningSite {
         }
         self.runtime.shutdown().await;
         self.engine.close().await;
+        if let Some(traces) = self.traces {
+            traces.stop(LAST_SPANS).await;
+        }
     }
+}
+
+/// Sends what `/metrics` shows.
+fn push_figures(
+    config: &Config,
+    state: &ApiState,
+    collector: Arc<Sender>,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send + 'static {
+    let state = state.clone();
+    let source: Source =
+        Box::new(move || archipel_api::metrics_text(&state).map_err(|error| error.to_string()));
+    let from = (config.site.id.to_string(), env!("CARGO_PKG_VERSION"));
+    archipel_telemetry::push(config.telemetry.clone(), from, collector, source, stop)
 }
 
 /// Opening reads the whole log: not on a thread that serves.

@@ -20,6 +20,7 @@ mod polling;
 mod powers;
 mod queues;
 mod restored;
+mod soak;
 mod support;
 mod sweep;
 mod unreachable;

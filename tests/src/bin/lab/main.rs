@@ -14,6 +14,7 @@ mod demo;
 mod kafka_story;
 mod openstack_story;
 mod orders_bench;
+mod otlp_story;
 mod say;
 mod torture;
 mod with_site;
@@ -34,6 +35,8 @@ enum Lab {
     OpenstackStory(openstack_story::Options),
     /// Send a site's events to a broker that goes away, from a daemon that is killed.
     KafkaStory(kafka_story::Options),
+    /// Send a site's telemetry through a collector.
+    OtlpStory(otlp_story::Options),
     /// Measure machines made by a site beside the same made by others.
     CloudsBench(clouds_bench::Options),
     /// Measure how fast orders are made durable beside PostgreSQL, and what a store with very many of them costs.
@@ -53,6 +56,7 @@ async fn main() -> ExitCode {
         Lab::Torture(options) => torture::run(options).await,
         Lab::OpenstackStory(options) => openstack_story::run(options).await,
         Lab::KafkaStory(options) => kafka_story::run(&options).await,
+        Lab::OtlpStory(options) => otlp_story::run(&options).await,
         Lab::CloudsBench(options) => clouds_bench::run(options).await,
         Lab::OrdersBench(options) => orders_bench::run(options).await,
         Lab::WithSite { command } => with_site::run(&command).await,

@@ -6,6 +6,7 @@
 //! | P3a-N | durable accepts/s at the store's own interface, N clients | transactions/s of the same rows, through a pool of as many connections, at most 64 |
 //! | P3b | creates/s over REST by 64 clients with all AAA plugins, the cloud in maintenance | as P3a-64 |
 //! | P3b-working | the same with the cloud at work on them meanwhile | as P3a-64 |
+//! | SSE-1000 | events/s delivered to 1,000 readers of `/v1/events` as streams, over all of them | a bare axum server that sends the same bytes |
 //! | P4-ready | seconds from a daemon's start to its `ready.json`, with the large store | |
 //! | P4-memory | MiB that daemon holds then | |
 //! | P4-page-rest, P4-page | ms of the slowest but 1 % of pages of 100: over REST, at the store's interface | |
@@ -13,6 +14,7 @@
 //! | P4-disk, P4-disk-compact | bytes on disk per order, as it has grown, after `archipel store compact` | bytes of the order's record as JSON |
 
 mod accepts;
+mod fanout;
 mod large;
 mod postgres;
 mod rest;
@@ -34,6 +36,8 @@ pub(crate) struct Options {
     /// Seconds that each rate is measured.
     #[arg(long, default_value_t = 8)]
     seconds: u64,
+    #[arg(long)]
+    only_fanout: bool,
     /// Orders of the large store; 0 leaves it out.
     #[arg(long, default_value_t = 1_000_000)]
     orders: u64,
@@ -44,6 +48,11 @@ const CLIENTS: [usize; 4] = [1, 16, 64, 256];
 
 /// Measures.
 pub(crate) async fn run(options: Options) -> Result<bool> {
+    if options.only_fanout {
+        let (ours, bare) = fanout::deliveries_per_second().await?;
+        println!("{ours} {bare}");
+        return Ok(true);
+    }
     let postgres = postgres::Postgres::prepare(&options.postgres, &options.pgbench)?;
     let mut at_64 = 0.0;
     for clients in CLIENTS {
@@ -74,6 +83,15 @@ pub(crate) async fn run(options: Options) -> Result<bool> {
     );
     let working = rest::creates_per_second(rest::Cloud::AtWork, options.seconds).await?;
     row("P3b-working", "the same while the cloud works on them", working, Some(at_64), "1/s", None);
+    let (ours, bare) = fanout::deliveries_per_second().await?;
+    row(
+        "SSE-1000",
+        "events delivered to 1,000 readers over a bare server-sent broadcast",
+        ours,
+        Some(bare),
+        "1/s",
+        None,
+    );
     if options.orders > 0 {
         large::measure(options.orders, options.seconds).await?;
     }

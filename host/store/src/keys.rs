@@ -24,7 +24,7 @@
 //! | `ha/` | address, time, order | who had it from then on |
 //! | `he/` | end; address, time, order | empty; what retention forgets next |
 //! | `ul/` | line | whose usage is added up there |
-//! | `ui/` | line, time | what changed in that millisecond: see `usage::terms` |
+//! | `ui/` | line, time | what changed in that millisecond: see `usage::staircase` |
 //! | `um/` | level, line, number | sums of those: of all, of 2^30 ms, of 2^22 ms |
 //! | `ua/`, `uh/` | order; order, time | the order's account; what it was metered as from then on |
 //! | `uo/`, `ue/` | owner, order; end, order | empty |

@@ -11,36 +11,31 @@
 //!
 //! Beside the lines, each order has an account and the steps of its own, which retention removes; the lines stay.
 
+mod meter;
+mod staircase;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use archipel_model::order::Order;
-use archipel_model::plugin::Usage;
 use archipel_model::{Error, OrderId, Timestamp};
 use archipel_orders::store::Visible;
 use archipel_orders::usage::{
     Account, Class, Line, LineUsage, OrderUsage, OrderUsagePage, Spent, UsageQuery, UsageStore,
-    requesting_site,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use serde::{Deserialize, Serialize};
 
-use crate::engine::{Commit, CommitError, Engine, Entries, Key, Range};
-use crate::judge::{sequence_of, terms};
+pub(crate) use meter::{Step, account_indexes, meter};
+pub(crate) use staircase::{Sums, line_key, sums_of};
+
+use crate::engine::{Commit, CommitError, Engine, Entries, Range};
+use crate::judge::sequence_of;
 use crate::keys;
-use crate::orders::{Metered, amounts_of};
-use crate::record::{Record, TRIES, busy, decode, encode, refusal};
+use crate::record::{TRIES, busy, decode, refusal};
+use meter::read_account;
+use staircase::{ALL, COARSE, FINE, Terms, amounts, at_key, fixed, spent};
 
-/// Amounts of a step.
-const AMOUNTS: usize = 4;
-/// Numbers of a step.
-const TERMS: usize = 2 * AMOUNTS;
-/// The levels of sums: their byte in the key, and how many bits of a time their number leaves out.
-const ALL: u8 = 0;
-const COARSE: (u8, u32) = (1, 30);
-const FINE: (u8, u32) = (2, 22);
 /// Keys that are read at a time.
 const CHUNK: usize = 1000;
 /// Lines that are worked on at a time.
@@ -51,213 +46,6 @@ const LOOKED_AT: usize = 5000;
 const MAX_PAGE: usize = 1000;
 /// Keys that are removed in one commit.
 const REMOVED_AT_A_TIME: usize = 90;
-
-impl Record for Line {
-    const NAME: &'static str = "usage line";
-}
-
-impl Record for Account {
-    const NAME: &'static str = "usage account";
-}
-
-/// What an order was metered as from an instant on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Step {
-    /// `None`: as nothing.
-    class: Option<Class>,
-    amounts: Usage,
-}
-
-impl Record for Step {
-    const NAME: &'static str = "usage step";
-}
-
-/// Numbers of a step, or of many together.
-type Terms = [i128; TERMS];
-
-fn amounts(usage: &Usage) -> [i128; AMOUNTS] {
-    [usage.instances, usage.vcpu, usage.ram_mib, usage.disk_gib].map(i128::from)
-}
-
-/// A step by `delta` at `at`.
-fn terms_of(delta: &[i128; AMOUNTS], at: Timestamp) -> Terms {
-    let at = i128::from(at.as_unsigned_millis());
-    let mut terms = [0; TERMS];
-    let (rates, offsets) = terms.split_at_mut(AMOUNTS);
-    for ((rate, offset), delta) in rates.iter_mut().zip(offsets).zip(delta) {
-        *rate = *delta;
-        *offset = delta.saturating_mul(at).saturating_neg();
-    }
-    terms
-}
-
-/// What was used until `at`, by the numbers of all steps before.
-fn spent(terms: &Terms, at: Timestamp) -> Spent {
-    let at = i128::from(at.as_unsigned_millis());
-    let [instances, vcpu, ram_mib, disk_gib, a, b, c, d] = *terms;
-    let until = |rate: i128, offset: i128| rate.saturating_mul(at).saturating_add(offset);
-    Spent {
-        instances: until(instances, a),
-        vcpu: until(vcpu, b),
-        ram_mib: until(ram_mib, c),
-        disk_gib: until(disk_gib, d),
-    }
-}
-
-fn fixed(value: Option<&Bytes>) -> Terms {
-    let mut fixed = [0; TERMS];
-    for (place, term) in fixed.iter_mut().zip(terms(value)) {
-        *place = term;
-    }
-    fixed
-}
-
-/// The name of a line.
-fn name_of(line: &Line) -> [u8; 32] {
-    let Line { owner, group, cloud, site, requesting_site, kind, class } = line;
-    let has_group = if group.is_some() { "group" } else { "" };
-    keys::line(
-        owner,
-        &[
-            has_group,
-            group.as_deref().unwrap_or_default(),
-            cloud.as_str(),
-            site.as_str(),
-            requesting_site.as_str(),
-            kind.as_str(),
-            class.as_str(),
-        ],
-    )
-}
-
-/// The key of a line's record.
-pub(crate) fn line_key(line: &Line) -> Key {
-    keys::usage_line(&name_of(line))
-}
-
-/// Times of keys: those before 1970 are 1970.
-fn at_key(prefix: &[u8], at: u64) -> Key {
-    [prefix, &at.to_be_bytes()].concat()
-}
-
-/// The sums in which a step of a line counts, by the key of its instant: of all, coarse, fine.
-pub(crate) fn sums_of(instant: &[u8]) -> Option<[Key; 3]> {
-    let line = instant.get(keys::INSTANTS.len()..)?.first_chunk::<32>()?;
-    let at = sequence_of(instant).filter(|_| instant.len() == keys::INSTANTS.len() + 40)?;
-    let level = |(level, bits): (u8, u32)| at_key(&keys::usage_sums(level, line), at >> bits);
-    Some([keys::usage_sums(ALL, line), level(COARSE), level(FINE)])
-}
-
-/// Writes into the commit of a change what an order is metered as after it; says that. `known` is what it was before.
-///
-/// The order's own times never go back: where the clock was turned back, the step is put at the time of the one before.
-pub(crate) async fn meter(
-    engine: &dyn Engine,
-    commit: &mut Commit,
-    known: Option<&Metered>,
-    order: &Order,
-    now: Timestamp,
-) -> Result<Option<Metered>, Error> {
-    let class = Class::of(order, known.map(|known| known.class));
-    let new = class.map(|class| (class, amounts_of(order)));
-    if known.map(|known| (known.class, known.amounts)) == new {
-        return Ok(known.cloned());
-    }
-    let mut at = known.map_or(now, |known| now.max(known.since));
-    let begins_or_ends = known.is_some() != new.is_some();
-    if begins_or_ends {
-        let account = read_account(engine, order.id).await?;
-        if let Some(ended) = account.as_ref().and_then(|(account, _)| account.ended_at) {
-            at = at.max(ended);
-        }
-        write_account(commit, account, order, at, new.is_none())?;
-    }
-    let mut deltas: BTreeMap<Class, [i128; AMOUNTS]> = BTreeMap::new();
-    let mut add = |class: Class, usage: &Usage, sign: i128| {
-        for (sum, amount) in deltas.entry(class).or_default().iter_mut().zip(amounts(usage)) {
-            *sum += sign * amount;
-        }
-    };
-    if let Some(known) = known {
-        add(known.class, &known.amounts, -1);
-    }
-    if let Some((class, amounts)) = &new {
-        add(*class, amounts, 1);
-    }
-    for (class, delta) in deltas {
-        add_to_line(engine, commit, &Line::of(order, class), &delta, at).await?;
-    }
-    let step = Step { class, amounts: new.map(|(_, amounts)| amounts).unwrap_or_default() };
-    commit.put(at_key(&keys::metered(order.id), at.as_unsigned_millis()), encode(&step)?);
-    Ok(new.map(|(class, amounts)| Metered { class, amounts, since: at }))
-}
-
-async fn add_to_line(
-    engine: &dyn Engine,
-    commit: &mut Commit,
-    line: &Line,
-    delta: &[i128; AMOUNTS],
-    at: Timestamp,
-) -> Result<(), Error> {
-    let name = name_of(line);
-    let key = keys::usage_line(&name);
-    if engine.get(&key).await?.is_none() {
-        commit.put(key, encode(line)?);
-    }
-    let terms = terms_of(delta, at);
-    let instant = at_key(&keys::usage_instants(&name), at.as_unsigned_millis());
-    for sum in sums_of(&instant).into_iter().flatten() {
-        commit.sum(sum, &terms);
-    }
-    commit.sum(instant, &terms);
-    Ok(())
-}
-
-async fn read_account(engine: &dyn Engine, order: OrderId) -> Result<Option<(Account, Bytes)>, Error> {
-    let Some(raw) = engine.get(&keys::account(order)).await? else { return Ok(None) };
-    Ok(Some((decode(&raw)?, raw)))
-}
-
-/// The account of an order that begins to be metered, ends, or begins again.
-fn write_account(
-    commit: &mut Commit,
-    known: Option<(Account, Bytes)>,
-    order: &Order,
-    at: Timestamp,
-    ends: bool,
-) -> Result<(), Error> {
-    let instance = order.instance.as_ref().map(|instance| instance.id.clone());
-    let known = known.map(|(account, _)| account);
-    if let Some(ended) = known.as_ref().and_then(|account| account.ended_at) {
-        commit.delete(keys::account_end(ended, order.id));
-    }
-    let account = Account {
-        order: order.id,
-        kind: order.kind,
-        name: order.name.clone(),
-        owner: order.owner(),
-        user: order.user.name.clone(),
-        group: order.group.clone(),
-        cloud: order.cloud.clone(),
-        site: order.site.clone(),
-        requesting_site: requesting_site(order),
-        instance: instance.or_else(|| known.as_ref().and_then(|known| known.instance.clone())),
-        started_at: known.map_or(at, |known| known.started_at),
-        ended_at: ends.then_some(at),
-    };
-    for index in account_indexes(&account) {
-        commit.put(index, Bytes::new());
-    }
-    commit.put(keys::account(order.id), encode(&account)?);
-    Ok(())
-}
-
-/// The indexes of an account.
-pub(crate) fn account_indexes(account: &Account) -> Vec<Key> {
-    let mut all = vec![keys::with_id(&keys::accounts_of(&account.owner), account.order)];
-    all.extend(account.ended_at.map(|ended| keys::account_end(ended, account.order)));
-    all
-}
 
 pub(crate) struct UsageCollection {
     pub(crate) engine: Arc<dyn Engine>,
@@ -499,38 +287,4 @@ impl UsageStore for UsageCollection {
         }
         Ok(forgotten)
     }
-}
-
-/// Sums of steps that come in the order of their keys: what an import makes anew, and a check compares.
-#[derive(Default)]
-pub(crate) struct Sums {
-    open: BTreeMap<Key, Vec<i128>>,
-}
-
-impl Sums {
-    /// Takes the next step; gives the sums in which none can count any more.
-    pub(crate) fn add(&mut self, instant: &[u8], value: &[u8]) -> Vec<(Key, Option<Bytes>)> {
-        let Some(keys) = sums_of(instant) else { return Vec::new() };
-        let is_over = |key: &Key| !keys.contains(key);
-        let over: Vec<Key> = self.open.keys().filter(|key| is_over(key)).cloned().collect();
-        let done = over.into_iter().filter_map(|key| self.open.remove_entry(&key)).map(written).collect();
-        let step = terms(Some(&Bytes::copy_from_slice(value)));
-        for key in keys {
-            let sums = self.open.entry(key).or_default();
-            sums.resize(sums.len().max(step.len()), 0);
-            for (sum, term) in sums.iter_mut().zip(&step) {
-                *sum = sum.saturating_add(*term);
-            }
-        }
-        done
-    }
-
-    /// The sums that are left.
-    pub(crate) fn end(self) -> Vec<(Key, Option<Bytes>)> {
-        self.open.into_iter().map(written).collect()
-    }
-}
-
-fn written((key, sums): (Key, Vec<i128>)) -> (Key, Option<Bytes>) {
-    (key, crate::judge::sums_value(&sums))
 }

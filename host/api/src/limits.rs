@@ -43,6 +43,8 @@ pub struct ApiLimits {
     pub wait_max_s: u64,
     /// Event streams at a time (2048): each holds a connection and a page of events. More are 429.
     pub event_streams: usize,
+    /// Event streams of one user at a time (64): one user leaves places for others. More are 429.
+    pub event_streams_per_user: usize,
     /// Seconds in which the reader of an event stream must take something (30): who does not is cut off, and comes back
     /// with the last id he saw.
     pub event_reader_s: u64,
@@ -75,6 +77,7 @@ impl Default for ApiLimits {
             waits: 512,
             wait_max_s: 60,
             event_streams: 2048,
+            event_streams_per_user: 64,
             event_reader_s: 30,
             page_default: 100,
             page_max: 1000,

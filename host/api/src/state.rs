@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use crate::audit::Audit;
 use crate::idempotency::Flights;
 use crate::metrics::Metrics;
+use crate::routes::events::places::Places;
 use crate::routes::health::Readiness;
 use crate::{ApiLimits, openapi};
 
@@ -100,7 +101,7 @@ pub(crate) struct Shared {
     pub(crate) requests: Semaphore,
     pub(crate) logins: Semaphore,
     pub(crate) waits: Semaphore,
-    pub(crate) event_streams: Arc<Semaphore>,
+    pub(crate) event_streams: Arc<Places>,
     pub(crate) readiness: Readiness,
     /// The names of operations by method and route.
     pub(crate) operations: BTreeMap<(Method, String), String>,
@@ -119,7 +120,7 @@ impl Shared {
             requests: Semaphore::new(state.limits.requests),
             logins: Semaphore::new(state.limits.logins),
             waits: Semaphore::new(state.limits.waits),
-            event_streams: Arc::new(Semaphore::new(state.limits.event_streams)),
+            event_streams: Places::new(state.limits.event_streams, state.limits.event_streams_per_user),
             readiness: Readiness::default(),
             operations: openapi::operations(api),
             docs: crate::docs::page(&document).into(),

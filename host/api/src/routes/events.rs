@@ -1,5 +1,6 @@
 //! `/v1/events` and `/v1/orders/{id}/events`: what happened, oldest first, as far as the caller's reach goes.
 
+pub(crate) mod places;
 mod stream;
 
 use archipel_model::OrderId;

@@ -154,6 +154,14 @@ async fn a_cursor_that_never_was_and_one_stream_too_many_are_refused() {
     let refused = site.ask("GET", "/v1/events", &alice, &[accept], None).await.ok(429);
     assert_eq!(refused.problem(), "too-many-requests");
     drop(held);
+
+    let limits = ApiLimits { event_streams_per_user: 1, ..ApiLimits::default() };
+    let site = TestSite::start_with(limits).await;
+    let (alice, bob) = (site.token("alice").await, site.token("bob").await);
+    let _held = Stream::open(&site, "/v1/events", &alice, None).await;
+    let refused = site.ask("GET", "/v1/events", &alice, &[accept], None).await.ok(429);
+    assert!(refused.json["detail"].as_str().unwrap().starts_with("you have"), "{}", refused.json);
+    Stream::open(&site, "/v1/events", &bob, None).await;
 }
 
 #[tokio::test]

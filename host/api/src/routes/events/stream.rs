@@ -19,11 +19,12 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::Stream;
 use http::{HeaderMap, HeaderName, header};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::bound;
+use super::places::{Full, Place};
 use crate::authenticate::Who;
 use crate::problem::{Answer, Problem, table};
 use crate::request::Stopping;
@@ -69,10 +70,14 @@ impl Reader {
     /// # Errors
     /// 400 `bad-cursor`; 429 where there are as many streams as there may be.
     pub(super) fn answer(self, cursor: Option<&str>) -> Answer {
-        let place = self.app.event_streams.clone().try_acquire_owned().map_err(|_| {
+        let place = self.app.event_streams.take(self.who.caller.user.owner()).map_err(|full| {
+            let whose = match full {
+                Full::Site => "the site has",
+                Full::User => "you have",
+            };
             Problem::new(
                 table::TOO_MANY_REQUESTS,
-                "the site has as many event streams as it may; ask for JSON",
+                format!("{whose} as many event streams as may be; close one, or ask for JSON"),
             )
         })?;
         let newest = *self.app.orders.store().watch_events().borrow();
@@ -85,7 +90,7 @@ impl Reader {
         Ok(stream(ReceiverStream::new(ahead)))
     }
 
-    async fn run(self, after: u64, frames: mpsc::Sender<Frame>, place: OwnedSemaphorePermit) {
+    async fn run(self, after: u64, frames: mpsc::Sender<Frame>, place: Place) {
         let why = self.follow(after, &frames).await;
         tracing::debug!(request = %self.who.info.request_id, why, "an event stream ends");
         drop(place);

@@ -39,7 +39,7 @@ pub(super) async fn deliveries_per_second() -> Result<(f64, f64)> {
 async fn of_a_site() -> Result<f64> {
     let mut site = Site::temporary()?;
     site.config["limits"] = json!({
-        "api": {"event_streams": READERS},
+        "api": {"event_streams_per_user": READERS},
         "orders": {"backlog_most": 10_000_000},
         "identity": {"logins_per_second": 1000.0, "login_burst": 1000},
     });

@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod cloud;
 pub(crate) mod event;
+pub(crate) mod evidence;
 pub(crate) mod order;
 pub(crate) mod plugin;
 pub(crate) mod publisher;

@@ -16,6 +16,7 @@ mod configuration;
 mod disk;
 mod doors;
 mod events;
+mod evidence;
 mod hostile;
 mod ledger;
 mod life_of_orders;

@@ -20,6 +20,7 @@ use super::attach::{Attached, MARK, Marks};
 use super::binding::BindingContext;
 use super::call::CallInfo;
 use super::masked_body::MaskedBody;
+use super::trace::Trace;
 
 /// Headers of answers that carry credentials; a plugin gets them by `exchange` with a capture, as handles.
 const CREDENTIALS_IN_ANSWERS: [&str; 5] =
@@ -31,6 +32,7 @@ pub(crate) struct Outbound {
     pub(crate) binding: Arc<BindingContext>,
     call: CallInfo,
     meter: Arc<Meter>,
+    trace: Trace,
 }
 
 /// The hooks of one store.
@@ -42,9 +44,9 @@ pub(crate) struct HttpHooks {
 type Answer = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
 
 impl HttpHooks {
-    pub(crate) fn new(binding: Arc<BindingContext>, call: &CallInfo) -> Self {
+    pub(crate) fn new(binding: Arc<BindingContext>, call: &CallInfo, trace: Trace) -> Self {
         Self {
-            outbound: Outbound { binding, call: call.clone(), meter: Arc::default() },
+            outbound: Outbound { binding, call: call.clone(), meter: Arc::default(), trace },
             marks: Marks::default(),
         }
     }
@@ -95,6 +97,21 @@ impl Outbound {
     }
 
     async fn send(
+        self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        attached: Option<Vec<Attached>>,
+    ) -> Answer {
+        let pending = self.trace.begin("http", &shown(request.method().as_str(), request.uri()));
+        let answer = self.checked(request, options, attached).await;
+        match &answer {
+            Ok((response, _)) => pending.end(response.status().as_str()),
+            Err(error) => pending.end(error.to_string()),
+        }
+        answer
+    }
+
+    async fn checked(
         self,
         mut request: http::Request<WasiBody>,
         options: Option<RequestOptions>,
@@ -196,6 +213,12 @@ fn is_forbidden(name: &HeaderName) -> bool {
         || archipel_egress::headers::is_of_one_hop(name)
         || *name == AUTHORIZATION
         || name.as_str() == MARK
+}
+
+/// A request as evidence shows it: no path, because a path may hold what only the two sides should know.
+pub(crate) fn shown(method: &str, uri: &http::Uri) -> String {
+    let origin = Origin::of_url(&uri.to_string()).map_or_else(|_| "?".to_owned(), |(origin, _)| origin.to_string());
+    format!("{method} {origin}")
 }
 
 /// Removes what carries credentials.

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod cloud;
+pub(crate) mod egress;
 pub(crate) mod event;
 pub(crate) mod evidence;
 pub(crate) mod order;

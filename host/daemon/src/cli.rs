@@ -230,6 +230,12 @@ pub(crate) enum OrderCommand {
         id: String,
     },
 
+    /// Show which requests left the site for an order: to whom, how much, how they ended. For administrators.
+    Egress {
+        /// The order.
+        id: String,
+    },
+
     /// Freeze a machine in memory; `resume` wakes it.
     Pause(ActArgs),
 

@@ -15,6 +15,7 @@ mod command_line;
 mod configuration;
 mod disk;
 mod doors;
+mod egress;
 mod events;
 mod evidence;
 mod hostile;

@@ -8,9 +8,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use archipel_egress::{EgressError, Meter, Origin, SendOptions, Stage};
+use archipel_egress::{CookieJar, EgressError, Meter, Origin, SendOptions, Stage};
 use archipel_vault::Masker;
+use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName};
+use http_body::Frame;
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks,
@@ -18,7 +20,7 @@ use wasmtime_wasi_http::{
 
 use super::attach::{Attached, MARK, Marks};
 use super::binding::BindingContext;
-use super::call::CallInfo;
+use super::call::{CallClass, CallInfo};
 use super::masked_body::MaskedBody;
 use super::trace::Trace;
 
@@ -33,6 +35,10 @@ pub(crate) struct Outbound {
     call: CallInfo,
     meter: Arc<Meter>,
     trace: Trace,
+    cookies: Arc<CookieJar>,
+    /// Whose cookies are kept beyond the call: the account's that a driver acts for. AAA calls have none, so that nothing
+    /// of one user's call is there in the next.
+    account: Option<String>,
 }
 
 /// The hooks of one store.
@@ -46,7 +52,14 @@ type Answer = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(
 impl HttpHooks {
     pub(crate) fn new(binding: Arc<BindingContext>, call: &CallInfo, trace: Trace) -> Self {
         Self {
-            outbound: Outbound { binding, call: call.clone(), meter: Arc::default(), trace },
+            outbound: Outbound {
+                binding,
+                call: call.clone(),
+                meter: Arc::default(),
+                trace,
+                cookies: Arc::default(),
+                account: None,
+            },
             marks: Marks::default(),
         }
     }
@@ -55,7 +68,16 @@ impl HttpHooks {
     pub(crate) fn begin(&mut self, call: &CallInfo) {
         self.outbound.call = call.clone();
         self.outbound.meter = Arc::default();
+        self.outbound.cookies = Arc::default();
+        self.outbound.account = None;
         self.marks.clear();
+    }
+
+    /// The call acts for this account.
+    pub(crate) fn act_for(&mut self, account: String) {
+        if self.outbound.call.class == CallClass::Driver {
+            self.outbound.account = Some(account);
+        }
     }
 
     /// The call ends: bytes sent and received.
@@ -84,6 +106,21 @@ impl Outbound {
             order: self.call.order,
             request_id: self.call.request_id.clone(),
             meter: Arc::clone(&self.meter),
+            cookies: Some(match &self.account {
+                Some(account) => self.binding.channel().cookies(account),
+                None => Arc::clone(&self.cookies),
+            }),
+            identity: None,
+        }
+    }
+
+    /// Cookies are credentials that the plugin does not know: an echo of them is masked like any other.
+    pub(crate) fn mask_cookies(&self, send: &SendOptions, uri: &http::Uri, masker: &mut Masker) {
+        let Some(jar) = &send.cookies else { return };
+        if let Ok((origin, target)) = Origin::of_url(&uri.to_string()) {
+            let path = target.split('?').next().unwrap_or_default();
+            let now = self.binding.services.clock.now();
+            jar.values(&origin, path, now).iter().for_each(|value| masker.add(value.as_bytes()));
         }
     }
 
@@ -125,13 +162,13 @@ impl Outbound {
             self.denied("a credential was attached to another request or in an earlier call");
             return Err(Error::HttpRequestDenied);
         };
+        let mut send = self.options();
         let mut masker = Masker::new();
+        self.mask_cookies(&send, request.uri(), &mut masker);
         if !attached.is_empty() {
             let Ok((origin, target)) = Origin::of_url(&request.uri().to_string()) else {
                 return Err(Error::HttpRequestUriInvalid);
             };
-            // A compressed echo could not be masked.
-            request.headers_mut().remove(ACCEPT_ENCODING);
             for credential in attached {
                 let path = target.split('?').next().unwrap_or_default();
                 let (origin, method) = (origin.to_string(), request.method().as_str());
@@ -153,7 +190,10 @@ impl Outbound {
                     .map_err(|()| Error::HttpRequestHeaderSize { field_name: None, field_size: None })?;
             }
         }
-        let mut send = self.options();
+        if !masker.is_empty() {
+            // A compressed echo could not be masked.
+            request.headers_mut().remove(ACCEPT_ENCODING);
+        }
         if let Some(options) = options {
             send.first_byte = [options.connect_timeout, options.first_byte_timeout]
                 .into_iter()
@@ -173,7 +213,7 @@ impl Outbound {
         drop_credentials(&mut head.headers);
         let body = body.map_err(to_wasi).boxed_unsync();
         let body = if masker.is_empty() {
-            body
+            body.map_frame(without_credentials).boxed_unsync()
         } else {
             mask_headers(&mut head.headers, &masker);
             MaskedBody::new(body, masker).boxed_unsync()
@@ -225,6 +265,18 @@ pub(crate) fn shown(method: &str, uri: &http::Uri) -> String {
 pub(crate) fn drop_credentials(headers: &mut HeaderMap) {
     for name in CREDENTIALS_IN_ANSWERS {
         headers.remove(name);
+    }
+}
+
+/// Trailers are headers that come late.
+fn without_credentials(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            drop_credentials(&mut trailers);
+            archipel_egress::headers::strip(&mut trailers);
+            Frame::trailers(trailers)
+        }
+        Err(data) => data,
     }
 }
 

@@ -236,6 +236,7 @@ impl CallState {
         if let Some(secret) = &token.secret {
             self.note_seen("local-token", secret);
         }
+        self.hooks.act_for(format!("{}/{}", token.made_by, token.account));
         let row = self.give_token(token)?;
         self.lent.push(Lent::Token(row.rep()));
         Ok(Resource::new_borrow(row.rep()))

@@ -1,7 +1,7 @@
 //! The ledger of requests that left for an order: real requests of a real driver, over TLS under an authority that its
 //! grant names, still there after the daemon was killed.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

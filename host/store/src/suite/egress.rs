@@ -46,8 +46,9 @@ async fn the_newest_requests_of_each_order_are_kept_and_the_rest_is_counted() {
         assert_eq!((other.entries.len(), other.forgotten), (1, 0));
         assert_eq!(log.of_order(OrderId::generate()).await.unwrap(), Default::default());
         // One more, from a process that has counted nothing yet.
-        let again = crate::Store::open(std::sync::Arc::clone(&f.engine), &site(), std::sync::Arc::clone(&f.clock) as _);
-        again.await.unwrap().egress().append(&[entry(one, 500)], 100).await.unwrap();
+        let clock = std::sync::Arc::clone(&f.clock);
+        let again = crate::Store::open(std::sync::Arc::clone(&f.engine), &site(), clock).await.unwrap();
+        again.egress().append(&[entry(one, 500)], 100).await.unwrap();
         let kept = log.of_order(one).await.unwrap();
         assert_eq!((kept.entries.len(), kept.entries[0].sent, kept.forgotten), (100, 500, 401));
     })

@@ -1,8 +1,8 @@
 //! [`Egress`] is the site's way out; a [`Channel`] is one binding's share of it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use archipel_model::egress::EgressEntry;
@@ -367,7 +367,8 @@ fn address_to(
             format!("{}://{}{target}", if origin.secure { "https" } else { "http" }, origin.authority())
                 .parse::<Uri>()
                 .map_err(unfit)?;
-        let leads = Origin::of_url(&request.uri().to_string()).is_ok_and(|(final_origin, _)| final_origin == *origin);
+        let leads =
+            Origin::of_url(&request.uri().to_string()).is_ok_and(|(final_origin, _)| final_origin == *origin);
         if !leads {
             return Err(EgressError::Invalid("its URL leads elsewhere than it says"));
         }

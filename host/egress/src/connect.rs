@@ -116,7 +116,8 @@ impl Opener {
             .map_err(|error| fail(error.to_string()))?;
         let session = stream.get_ref().1;
         let http2 = session.alpn_protocol() == Some(b"h2");
-        let certificate = session.peer_certificates().and_then(|chain| chain.first()).map(|leaf| sha256(leaf));
+        let certificate =
+            session.peer_certificates().and_then(|chain| chain.first()).map(|leaf| sha256(leaf));
         Ok(Opened { stream: Stream::Tls(Box::new(stream)), address, http2, certificate })
     }
 }

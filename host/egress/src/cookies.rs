@@ -69,8 +69,10 @@ impl CookieJar {
         }
         // Longer paths first (RFC 6265, section 5.4).
         cookies.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
-        let pairs: Vec<Zeroizing<String>> =
-            cookies.iter().map(|cookie| Zeroizing::new(format!("{}={}", cookie.name, *cookie.value))).collect();
+        let pairs: Vec<Zeroizing<String>> = cookies
+            .iter()
+            .map(|cookie| Zeroizing::new(format!("{}={}", cookie.name, *cookie.value)))
+            .collect();
         let texts: Vec<&str> = pairs.iter().map(|pair| pair.as_str()).collect();
         if let Ok(mut value) = HeaderValue::try_from(texts.join("; ")) {
             value.set_sensitive(true);
@@ -90,7 +92,9 @@ impl CookieJar {
                 return;
             }
             let cookies = origins.entry(origin.clone()).or_default();
-            cookies.retain(|known| known.is_current(now) && (known.name != cookie.name || known.path != cookie.path));
+            cookies.retain(|known| {
+                known.is_current(now) && (known.name != cookie.name || known.path != cookie.path)
+            });
             if cookie.is_current(now) && cookies.len() < MAX_COOKIES {
                 cookies.push(cookie);
             }
@@ -119,7 +123,9 @@ fn parse(text: &str, request_path: &str, now: Timestamp) -> Option<(Cookie, bool
     let (name, value) = (name.trim(), value.trim());
     let fits = !name.is_empty()
         && name.len() + value.len() <= MAX_COOKIE
-        && [name, value].iter().all(|text| text.bytes().all(|byte| (0x21..0x7f).contains(&byte) || byte == b' '));
+        && [name, value]
+            .iter()
+            .all(|text| text.bytes().all(|byte| (0x21..0x7f).contains(&byte) || byte == b' '));
     if !fits {
         return None;
     }
@@ -208,7 +214,12 @@ mod tests {
     #[test]
     fn a_cookie_goes_back_to_its_origin_and_path_and_nowhere_else() {
         let jar = CookieJar::default();
-        sets(&jar, "https://a.test", "/v3/auth/tokens", &["s=1; Path=/v3; HttpOnly", "d=2; Domain=test", "r=3; path=/"]);
+        sets(
+            &jar,
+            "https://a.test",
+            "/v3/auth/tokens",
+            &["s=1; Path=/v3; HttpOnly", "d=2; Domain=test", "r=3; path=/"],
+        );
         assert_eq!(sent(&jar, "https://a.test", "/v3/users", NOW), "s=1; r=3");
         assert_eq!(sent(&jar, "https://a.test", "/v3/auth/x", NOW), "d=2; s=1; r=3");
         assert_eq!(sent(&jar, "https://a.test", "/v33", NOW), "r=3");

@@ -144,8 +144,9 @@ impl Identity {
     /// # Errors
     /// What is missing or does not fit together; never a byte of it.
     pub fn from_pem(pem: &[u8]) -> Result<Self, IdentityError> {
-        let chain: Vec<CertificateDer<'static>> =
-            CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|_| IdentityError::Chain)?;
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem)
+            .collect::<Result<_, _>>()
+            .map_err(|_| IdentityError::Chain)?;
         if chain.is_empty() {
             return Err(IdentityError::Chain);
         }
@@ -181,7 +182,9 @@ impl std::fmt::Debug for Identity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
     /// No certificate.
-    #[error("it holds no PEM certificate; write the client's certificate, the chain above it and its key into one file")]
+    #[error(
+        "it holds no PEM certificate; write the client's certificate, the chain above it and its key into one file"
+    )]
     Chain,
     /// No key.
     #[error("it holds no PEM private key (PKCS#8, PKCS#1 or SEC1, not encrypted)")]

@@ -132,7 +132,8 @@ pub(crate) async fn admit(
     if let Some(ca) = &grant.ca {
         let ca = folders_root.join(ca);
         let trust = blocking(move || archipel_egress::Trust::only(&ca)).await?;
-        grants.egress.trust = Some(trust.map_err(|error| Refusal::Trial(format!("`ca` of its grant: {error}")))?);
+        grants.egress.trust =
+            Some(trust.map_err(|error| Refusal::Trial(format!("`ca` of its grant: {error}")))?);
     }
     let root = folders_root.to_owned();
     let folders = grants.folders.clone();

@@ -13,7 +13,6 @@ use archipel_model::power::PowerAction;
 use archipel_model::{Error, FederationUser, LocalToken, SecretBytes};
 use async_trait::async_trait;
 
-
 /// When to ask again, where nothing better is known.
 const AGAIN: Duration = Duration::from_secs(10);
 

@@ -75,7 +75,9 @@ impl Broken {
         let host_calls = self.host_calls.iter().cloned();
         FailedCall {
             cause: fault.map(|fault| self.shown(&fault.cause)).unwrap_or(call.cause),
-            frames: fault.map(|fault| fault.frames.iter().map(|frame| self.shown(frame)).collect()).unwrap_or_default(),
+            frames: fault
+                .map(|fault| fault.frames.iter().map(|frame| self.shown(frame)).collect())
+                .unwrap_or_default(),
             log: self.log.iter().skip(from).map(line).collect(),
             stderr: self.shown(stderr),
             host_calls: host_calls.map(|call| HostCall { what: self.shown(&call.what), ..call }).collect(),
@@ -157,7 +159,8 @@ mod tests {
 
     #[test]
     fn a_call_without_a_trap_keeps_its_own_cause() {
-        let call = Broken::new(Some(Masker::new()), &CallReport::default(), &[], 1).describe(None, "", sample(0));
+        let call =
+            Broken::new(Some(Masker::new()), &CallReport::default(), &[], 1).describe(None, "", sample(0));
         assert_eq!(call.cause, "deadline");
         assert!(call.frames.is_empty());
     }

@@ -19,26 +19,8 @@ const WINDOW: usize = 512;
 
 /// Upper bounds of the histogram's buckets in microseconds: from a fresh small policy to the deadline of a driver.
 const BOUNDS_US: [u64; 20] = [
-    25,
-    50,
-    100,
-    250,
-    500,
-    1_000,
-    2_500,
-    5_000,
-    10_000,
-    25_000,
-    50_000,
-    100_000,
-    250_000,
-    500_000,
-    1_000_000,
-    2_500_000,
-    5_000_000,
-    10_000_000,
-    30_000_000,
-    60_000_000,
+    25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 5_000_000, 10_000_000, 30_000_000, 60_000_000,
 ];
 
 /// The figures of one plugin, over all its bindings and versions.

@@ -106,7 +106,10 @@ impl Manager {
                 self.rebuild().await;
             } else if self.held_now() != self.held {
                 for plugin in self.held.difference(&self.held_now()) {
-                    tracing::warn!(plugin, "its quarantine has ended; one more failure sends it back for twice as long");
+                    tracing::warn!(
+                        plugin,
+                        "its quarantine has ended; one more failure sends it back for twice as long"
+                    );
                 }
                 // Health should say so.
                 self.publish_again();

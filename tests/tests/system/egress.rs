@@ -24,7 +24,8 @@ fn tls_file(name: &str) -> PathBuf {
 
 /// TLS in front of a plain server; its origin.
 async fn https(before: &str) -> String {
-    let chain = CertificateDer::pem_file_iter(tls_file("loopback.pem")).unwrap().map(Result::unwrap).collect();
+    let chain =
+        CertificateDer::pem_file_iter(tls_file("loopback.pem")).unwrap().map(Result::unwrap).collect();
     let key = PrivateKeyDer::from_pem_file(tls_file("loopback.key")).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
@@ -116,8 +117,14 @@ async fn the_ledger_of_an_order_tells_who_was_asked_by_whom_and_outlives_the_dae
         assert_eq!(entry["origin"], origin);
         assert_eq!(entry["address"].as_str().unwrap(), origin.strip_prefix("https://").unwrap());
         assert_eq!(entry["certificate"], format!("sha256:{}", hex::encode(Sha256::digest(&leaf))));
-        assert_eq!((&entry["digest"], &entry["binding"]), (&plugin["digest"], &json!("cloud/openstack/cloud-openstack")));
-        assert!(entry["status"].as_u64().is_some_and(|status| status < 400) && entry["outcome"] == "complete", "{entry}");
+        assert_eq!(
+            (&entry["digest"], &entry["binding"]),
+            (&plugin["digest"], &json!("cloud/openstack/cloud-openstack"))
+        );
+        assert!(
+            entry["status"].as_u64().is_some_and(|status| status < 400) && entry["outcome"] == "complete",
+            "{entry}"
+        );
     }
     let created = entries.iter().find(|entry| entry["method"] == "POST").expect("the create");
     assert!(created["sent"].as_u64().unwrap() > 0 && created["received"].as_u64().unwrap() > 0, "{created}");
@@ -129,7 +136,10 @@ async fn the_ledger_of_an_order_tells_who_was_asked_by_whom_and_outlives_the_dae
     let after = ledger(&daemon.admin(), id(&volume)).await;
     assert!(entries.iter().all(|entry| after.contains(entry)), "{entries:#?}\n{after:#?}");
     let shown = site.archipel(&["order", "egress", id(&volume)]).unwrap().with_code(0);
-    assert!(shown.out.contains(&origin) && shown.out.contains("cloud/openstack/cloud-openstack@sha256:"), "{shown:?}");
+    assert!(
+        shown.out.contains(&origin) && shown.out.contains("cloud/openstack/cloud-openstack@sha256:"),
+        "{shown:?}"
+    );
     daemon.stop().await.unwrap();
     let checked = site.archipel(&["store", "check"]).unwrap().with_code(0);
     assert!(checked.out.starts_with("nothing is wrong: "), "{checked:?}");

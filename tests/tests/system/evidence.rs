@@ -35,9 +35,13 @@ async fn a_quarantined_plugin_shows_where_it_was_and_is_released_by_hand() {
     }
     let status = daemon.plugin_state("hostile", "quarantined", None).await.unwrap();
     let quarantine = &status["quarantine"];
-    assert!(quarantine["until"].as_str() > quarantine["since"].as_str() && quarantine["times"] == 1, "{status}");
+    assert!(
+        quarantine["until"].as_str() > quarantine["since"].as_str() && quarantine["times"] == 1,
+        "{status}"
+    );
     let figures = &status["figures"]["federation-to-local-mapper.map-user"];
-    let reached: u64 = figures["latency"].as_array().unwrap().iter().map(|b| b["calls"].as_u64().unwrap()).sum();
+    let reached: u64 =
+        figures["latency"].as_array().unwrap().iter().map(|b| b["calls"].as_u64().unwrap()).sum();
     assert_eq!(Some(reached), figures["calls"]["trap"].as_u64(), "{figures}");
     assert!(figures["memory_bytes"].as_u64().unwrap() >= 65_536, "{figures}");
 
@@ -47,17 +51,25 @@ async fn a_quarantined_plugin_shows_where_it_was_and_is_released_by_hand() {
     let failures = bundle["failures"].as_array().unwrap();
     assert_eq!((failures.len(), &bundle["forgotten"]), (3, &json!(2)), "five strikes, three are kept");
     let last = &failures[0];
-    assert_eq!((&last["outcome"], &last["strike"], &last["digest"]), (&json!("trap"), &json!(true), &status["digest"]));
+    assert_eq!(
+        (&last["outcome"], &last["strike"], &last["digest"]),
+        (&json!("trap"), &json!(true), &status["digest"])
+    );
     assert!(!last["order"].is_null() || !last["request_id"].as_str().unwrap().is_empty(), "{last}");
     let frames = texts(&last["frames"]);
     assert!(frames.iter().any(|frame| frame.contains("hostile::misbehave")), "demangled: {frames:?}");
-    assert!(texts(&last["log"]).iter().any(|line| line.contains("as configured")), "the panic's text: {last}");
+    assert!(
+        texts(&last["log"]).iter().any(|line| line.contains("as configured")),
+        "the panic's text: {last}"
+    );
     let called: Vec<&str> =
         last["host_calls"].as_array().unwrap().iter().filter_map(|call| call["what"].as_str()).collect();
     assert!(called.contains(&"config.get"), "{last}");
 
     let shown = site.archipel(&["plugin", "evidence", "hostile"]).unwrap().with_code(1);
-    for wanted in ["quarantined since", "hostile::misbehave", "as configured", "config.get", "2 earlier failures"] {
+    for wanted in
+        ["quarantined since", "hostile::misbehave", "as configured", "config.get", "2 earlier failures"]
+    {
         assert!(shown.out.contains(wanted), "{wanted}: {shown:?}");
     }
     site.archipel(&["plugin", "evidence", "cloud-emulated"]).unwrap().with_code(0);

@@ -73,7 +73,12 @@ impl Collector for Latencies {
                 .map(|(bound, calls)| (if *bound == u64::MAX { f64::MAX } else { seconds(*bound) }, *calls))
                 .collect();
             let mut metric = family.encode_family(labels)?;
-            metric.encode_histogram::<NoLabelSet>(seconds(latency.sum_us), latency.count(), &buckets, None)?;
+            metric.encode_histogram::<NoLabelSet>(
+                seconds(latency.sum_us),
+                latency.count(),
+                &buckets,
+                None,
+            )?;
         }
         Ok(())
     }

@@ -95,10 +95,8 @@ impl From<Quarantine> for QuarantineView {
 impl From<CallFigures> for FiguresView {
     fn from(figures: CallFigures) -> Self {
         let CallFigures { calls, p50_us, p99_us, latency, memory_bytes } = figures;
-        let bucket = |(bound, calls): (u64, u64)| BucketView {
-            up_to_us: (bound != u64::MAX).then_some(bound),
-            calls,
-        };
+        let bucket =
+            |(bound, calls): (u64, u64)| BucketView { up_to_us: (bound != u64::MAX).then_some(bound), calls };
         Self {
             calls,
             p50_us,

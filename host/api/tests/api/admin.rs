@@ -29,7 +29,10 @@ async fn users_are_403_on_admin_and_administrators_manage_plugins() {
     site.get("/v1/admin/plugins/none", &admin).await.ok(404).problem();
     site.get("/v1/admin/plugins/none/evidence", &admin).await.ok(404).problem();
     let evidence = site.get("/v1/admin/plugins/policy/evidence", &admin).await.ok(200);
-    assert_eq!(evidence.json, json!({"plugin": "policy", "quarantine": null, "failures": [], "forgotten": 0}));
+    assert_eq!(
+        evidence.json,
+        json!({"plugin": "policy", "quarantine": null, "failures": [], "forgotten": 0})
+    );
     let path = "/v1/admin/plugins/policy/actions";
     let reply = site.post(&format!("{path}/quarantine"), &admin, json!({"reason": "noisy"})).await.ok(200);
     assert_eq!((&reply.json["state"], &reply.json["last_error"]), (&json!("quarantined"), &json!("noisy")));

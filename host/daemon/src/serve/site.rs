@@ -249,11 +249,8 @@ fn way_out(
         .map_err(Failure::environment)?;
     let limits = &config.limits.egress;
     let many = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-    let (ledger, writer) = DurableLedger::new(
-        store.egress(),
-        many(limits.ledger_per_order),
-        many(limits.ledger_waiting),
-    );
+    let (ledger, writer) =
+        DurableLedger::new(store.egress(), many(limits.ledger_per_order), many(limits.ledger_waiting));
     Ok((Arc::new(Egress::new(trusted, ledger, clock, limits.egress())), writer))
 }
 

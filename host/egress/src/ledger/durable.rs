@@ -70,7 +70,10 @@ impl LedgerWriter {
             batch.clear();
             let lost = self.lost.swap(0, Ordering::Relaxed);
             if lost > 0 {
-                tracing::warn!(lost, "requests are missing in the ledgers of their orders: the store was too slow");
+                tracing::warn!(
+                    lost,
+                    "requests are missing in the ledgers of their orders: the store was too slow"
+                );
             }
         }
     }

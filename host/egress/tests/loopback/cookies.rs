@@ -61,9 +61,17 @@ async fn accounts_of_one_binding_and_calls_without_a_jar_share_nothing() {
     let (alice, bob) = (channel.cookies("alice"), channel.cookies("bob"));
     assert_eq!(text(&channel, &host, &alice).await, "none");
     assert_eq!(text(&channel, &host, &alice).await, "visit=1", "it came back");
-    assert_eq!(text(&channel, &host, &channel.cookies("alice")).await, "visit=2", "and is kept between calls");
+    assert_eq!(
+        text(&channel, &host, &channel.cookies("alice")).await,
+        "visit=2",
+        "and is kept between calls"
+    );
     assert_eq!(text(&channel, &host, &bob).await, "none");
     assert_eq!(fetch(&channel, &host).await.unwrap(), "none");
     let another = site.channel("two", &host, archipel_egress::PrivateAccess::All(true));
-    assert_eq!(text(&another, &host, &another.cookies("alice")).await, "none", "another binding's jars are its own");
+    assert_eq!(
+        text(&another, &host, &another.cookies("alice")).await,
+        "none",
+        "another binding's jars are its own"
+    );
 }

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use archipel_egress::{EgressError, EgressLimits, EgressPolicy, Identity, IdentityError, PrivateAccess, SendOptions, Trust};
+use archipel_egress::{
+    EgressError, EgressLimits, EgressPolicy, Identity, IdentityError, PrivateAccess, SendOptions, Trust,
+};
 use archipel_model::Applied;
 use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::CertificateDer;
@@ -89,7 +91,10 @@ async fn a_client_certificate_never_goes_over_plain_http() {
 
 #[test]
 fn a_client_certificate_that_is_not_whole_is_refused_without_a_byte_of_it() {
-    let (one, two) = (std::fs::read_to_string(tls_file("client-one.pem")).unwrap(), std::fs::read_to_string(tls_file("client-two.pem")).unwrap());
+    let (one, two) = (
+        std::fs::read_to_string(tls_file("client-one.pem")).unwrap(),
+        std::fs::read_to_string(tls_file("client-two.pem")).unwrap(),
+    );
     let key = one.find("-----BEGIN PRIVATE KEY").unwrap();
     let other = two.find("-----BEGIN PRIVATE KEY").unwrap();
     let mixed = format!("{}{}", &one[..key], &two[other..]);

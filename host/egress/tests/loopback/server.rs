@@ -61,13 +61,16 @@ pub(crate) async fn cookies() -> (SocketAddr, Arc<Seen>) {
                 let cookies = request.headers().get("cookie").and_then(|value| value.to_str().ok());
                 let text = cookies.unwrap_or("none").to_owned();
                 async move {
-                    let response = Response::builder().header("set-cookie", format!("visit={number}; Path=/"));
+                    let response =
+                        Response::builder().header("set-cookie", format!("visit={number}; Path=/"));
                     Ok::<_, Infallible>(response.body(Full::<Bytes>::from(text)).unwrap())
                 }
             });
             tokio::spawn(async move {
                 // A client that goes away in the middle is part of the tests.
-                let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+                let _ = auto::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
             });
         }
     });

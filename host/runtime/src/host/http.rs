@@ -257,7 +257,8 @@ fn is_forbidden(name: &HeaderName) -> bool {
 
 /// A request as evidence shows it: no path, because a path may hold what only the two sides should know.
 pub(crate) fn shown(method: &str, uri: &http::Uri) -> String {
-    let origin = Origin::of_url(&uri.to_string()).map_or_else(|_| "?".to_owned(), |(origin, _)| origin.to_string());
+    let origin =
+        Origin::of_url(&uri.to_string()).map_or_else(|_| "?".to_owned(), |(origin, _)| origin.to_string());
     format!("{method} {origin}")
 }
 

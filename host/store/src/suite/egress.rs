@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use archipel_model::{Clock as _, OrderId};
 use archipel_model::egress::EgressEntry;
 use archipel_model::order::State;
+use archipel_model::{Clock as _, OrderId};
 
 use super::support::*;
 

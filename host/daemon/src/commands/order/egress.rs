@@ -19,7 +19,10 @@ fn shown(answer: &Value) -> String {
     let mut shown = if rows.is_empty() {
         "no request has left for this order".to_owned()
     } else {
-        table(&["AT", "BY", "REQUEST", "ADDRESS", "CERTIFICATE", "STATUS", "SENT", "RECEIVED", "OUTCOME"], &rows)
+        table(
+            &["AT", "BY", "REQUEST", "ADDRESS", "CERTIFICATE", "STATUS", "SENT", "RECEIVED", "OUTCOME"],
+            &rows,
+        )
     };
     for lacks in list("incomplete") {
         shown.push_str(&format!("\n{}", text(lacks, "reason")));

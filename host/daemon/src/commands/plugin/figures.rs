@@ -10,12 +10,20 @@ const BROKEN: [&str; 3] = ["trap", "deadline", "memory"];
 
 /// Calls that reached the plugin, over all functions.
 pub(super) fn calls(plugin: &Value) -> u64 {
-    functions(plugin).flat_map(outcomes).filter(|(outcome, _)| *outcome != "refused").map(|(_, calls)| calls).sum()
+    functions(plugin)
+        .flat_map(outcomes)
+        .filter(|(outcome, _)| *outcome != "refused")
+        .map(|(_, calls)| calls)
+        .sum()
 }
 
 /// Calls that broke off.
 pub(super) fn broken(plugin: &Value) -> u64 {
-    functions(plugin).flat_map(outcomes).filter(|(outcome, _)| BROKEN.contains(outcome)).map(|(_, calls)| calls).sum()
+    functions(plugin)
+        .flat_map(outcomes)
+        .filter(|(outcome, _)| BROKEN.contains(outcome))
+        .map(|(_, calls)| calls)
+        .sum()
 }
 
 /// The most bytes of memory that an instance had.
@@ -39,12 +47,28 @@ pub(super) fn shown(plugins: &[&Value]) -> String {
     if rows.is_empty() {
         return "no plugin has been called".to_owned();
     }
-    table(&["PLUGIN", "FUNCTION", "OK", "ERROR", "TRAP", "DEADLINE", "MEMORY", "REFUSED", "P50", "P99", "MOST MEMORY"], &rows)
+    table(
+        &[
+            "PLUGIN",
+            "FUNCTION",
+            "OK",
+            "ERROR",
+            "TRAP",
+            "DEADLINE",
+            "MEMORY",
+            "REFUSED",
+            "P50",
+            "P99",
+            "MOST MEMORY",
+        ],
+        &rows,
+    )
 }
 
 fn row(plugin: &str, function: &str, figures: &Value) -> Vec<String> {
     let by = |outcome: &str| figures.get("calls").map(|calls| number(calls, outcome)).unwrap_or_default();
-    let counts = ["ok", "error", "trap", "deadline", "memory", "refused"].map(|outcome| by(outcome).to_string());
+    let counts =
+        ["ok", "error", "trap", "deadline", "memory", "refused"].map(|outcome| by(outcome).to_string());
     let times = ["p50_us", "p99_us"].map(|key| format!("{} us", number(figures, key)));
     [plugin.to_owned(), function.to_owned()]
         .into_iter()

@@ -2,6 +2,8 @@
 //!
 //! Requests are counted by route, never by path: a path holds ids, and a label per id would grow without end.
 
+mod plugins;
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -91,7 +93,7 @@ impl Metrics {
         text::encode_registry(&mut out, &self.0.registry)?;
         let mut now = Registry::with_prefix("archipel");
         of_orders(&mut now, orders);
-        of_plugins(&mut now, plugins);
+        plugins::register(&mut now, plugins);
         of_publishers(&mut now, publishers, time);
         gauge(
             &mut now,
@@ -215,31 +217,6 @@ fn of_orders(registry: &mut Registry, orders: &OrderFigures) {
     ] {
         counter(registry, name, help, vec![(Vec::new(), value)]);
     }
-}
-
-fn of_plugins(registry: &mut Registry, plugins: &[PluginStatus]) {
-    let state = |plugin: &PluginStatus| {
-        serde_json::to_value(plugin.state).ok().and_then(|word| word.as_str().map(str::to_owned))
-    };
-    let states = plugins.iter().map(|plugin| {
-        (vec![("plugin", plugin.name.clone()), ("state", state(plugin).unwrap_or_default())], 1)
-    });
-    gauge(registry, "plugin_state", "1 for the state that a plugin is in", states.collect());
-    let mut calls = Vec::new();
-    let mut quantiles = Vec::new();
-    for plugin in plugins {
-        for (function, figures) in &plugin.figures {
-            let labels = || vec![("plugin", plugin.name.clone()), ("function", function.clone())];
-            for (outcome, count) in &figures.calls {
-                calls.push(([labels(), vec![("outcome", outcome.clone())]].concat(), *count));
-            }
-            for (quantile, value) in [("0.5", figures.p50_us), ("0.99", figures.p99_us)] {
-                quantiles.push(([labels(), vec![("quantile", quantile.to_owned())]].concat(), value));
-            }
-        }
-    }
-    counter(registry, "plugin_calls", "Calls into plugins by function and outcome", calls);
-    gauge(registry, "plugin_call_microseconds", "Median and 99th percentile of the last calls", quantiles);
 }
 
 fn of_publishers(registry: &mut Registry, publishers: &[PublisherStatus], now: Timestamp) {

@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod bulk;
 pub(crate) mod clouds;
 pub(crate) mod collections;
+pub(crate) mod egress;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod me;
@@ -24,6 +25,7 @@ pub(crate) fn all() -> Routes {
     let routes = me::routes(routes);
     let routes = clouds::routes(routes);
     let routes = collections::routes(routes);
+    let routes = egress::routes(routes);
     let routes = power::routes(routes);
     let routes = bulk::routes(routes);
     let routes = events::routes(routes);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use archipel_identity::{Identity, SiteKeys};
+use archipel_model::egress::EgressLog;
 use archipel_model::plugin_admin::PluginAdmin;
 use archipel_model::publisher::PublisherAdmin;
 use archipel_model::site::Site;
@@ -78,6 +79,8 @@ pub struct ApiState {
     pub reload: Option<Arc<dyn ReloadHook>>,
     /// What orders used.
     pub usage: Arc<dyn UsageStore>,
+    /// Which requests left for an order.
+    pub egress: Arc<dyn EgressLog>,
     /// Who did what; shared by both doors.
     pub audit: Audit,
     /// Figures of requests, shared by both doors; `Metrics::default()`.

@@ -2,7 +2,9 @@
 
 pub(crate) mod audit;
 pub(crate) mod cloud;
+pub(crate) mod egress;
 pub(crate) mod event;
+pub(crate) mod evidence;
 pub(crate) mod order;
 pub(crate) mod plugin;
 pub(crate) mod publisher;

@@ -230,6 +230,12 @@ pub(crate) enum OrderCommand {
         id: String,
     },
 
+    /// Show which requests left the site for an order: to whom, how much, how they ended. For administrators.
+    Egress {
+        /// The order.
+        id: String,
+    },
+
     /// Freeze a machine in memory; `resume` wakes it.
     Pause(ActArgs),
 
@@ -445,7 +451,20 @@ pub(crate) enum SweepCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
     /// List the plugins of a running site, refused ones with the reason.
-    List,
+    List {
+        /// A line for every function instead: calls by outcome, how long they took, memory.
+        #[arg(long)]
+        functions: bool,
+    },
+
+    /// Show what a plugin's failures left behind: where it was, its last log lines and host calls, its memory.
+    #[command(
+        after_help = "Examples:\n  archipel plugin evidence cloud-openstack\n  archipel plugin evidence cloud-openstack --output json > bundle.json"
+    )]
+    Evidence {
+        /// The plugin.
+        name: String,
+    },
 
     /// Tell whether a .wasm file is a plugin that this host takes, without running it.
     #[command(after_help = "Example:\n  archipel plugin check target/wasm32-wasip2/release/my_mapper.wasm")]

@@ -1,9 +1,11 @@
 //! [`Egress`] is the site's way out; a [`Channel`] is one binding's share of it.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use archipel_model::egress::EgressEntry;
 use archipel_model::{Clock, OrderId};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
@@ -15,43 +17,18 @@ use tokio::sync::Semaphore;
 use crate::address::PrivateAccess;
 use crate::body::{BoxError, RequestBody, ResponseBody, ResponseParts};
 use crate::connect::Opener;
+use crate::cookies::{CookieJar, CookieJars};
 use crate::error::{EgressError, Stage};
 use crate::headers;
-use crate::ledger::{Ledger, LedgerEntry, Record};
+use crate::ledger::{Ledger, Record};
+use crate::limits::EgressLimits;
 use crate::origin::{Origin, OriginPattern};
-use crate::pool::{Connection, Lease, Pool};
+use crate::pool::{Connection, Lease, Pool, Route};
 use crate::resolve::{Resolver, SystemResolver};
-use crate::tls::with_own_sessions;
+use crate::tls::{Identity, Trust, with_own_sessions};
 
-/// Bounds, each with what it protects from.
-#[derive(Clone, Debug)]
-pub struct EgressLimits {
-    /// One attempt to resolve, to connect, to shake hands: keeps a silent address from using up a whole call.
-    pub connect: Duration,
-    /// Requests that one binding has open: keeps one plugin from taking all ports and sockets.
-    pub concurrent_per_binding: usize,
-    /// Connections kept per origin.
-    pub idle_per_origin: usize,
-    /// How long they are kept.
-    pub idle_timeout: Duration,
-    /// Bytes of a request's body.
-    pub request_bytes: u64,
-    /// Bytes of an answer's body: keeps a cloud from filling the host's memory through a plugin.
-    pub response_bytes: u64,
-}
-
-impl Default for EgressLimits {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            concurrent_per_binding: 64,
-            idle_per_origin: 8,
-            idle_timeout: Duration::from_secs(30),
-            request_bytes: 64 << 20,
-            response_bytes: 32 << 20,
-        }
-    }
-}
+/// TLS identities of one binding whose sessions are kept.
+const MAX_IDENTITIES: usize = 16;
 
 /// Where one binding may go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,6 +37,8 @@ pub struct EgressPolicy {
     pub hosts: Vec<OriginPattern>,
     /// Addresses beyond public ones that their names may lead to.
     pub private: PrivateAccess,
+    /// Authorities that take the place of the machine's and the site's.
+    pub trust: Option<Trust>,
 }
 
 impl EgressPolicy {
@@ -100,12 +79,24 @@ pub struct SendOptions {
     pub request_id: String,
     /// Where its bytes are counted.
     pub meter: Arc<Meter>,
+    /// Whose cookies go along and are kept; `None` = none are.
+    pub cookies: Option<Arc<CookieJar>>,
+    /// Who we are towards a server that asks for a certificate.
+    pub identity: Option<Identity>,
 }
 
 impl SendOptions {
     /// With this deadline and nothing else.
     pub fn until(deadline: Instant) -> Self {
-        Self { deadline, first_byte: None, order: None, request_id: String::new(), meter: Arc::default() }
+        Self {
+            deadline,
+            first_byte: None,
+            order: None,
+            request_id: String::new(),
+            meter: Arc::default(),
+            cookies: None,
+            identity: None,
+        }
     }
 }
 
@@ -141,13 +132,16 @@ impl Egress {
         let opener = Opener {
             resolver: Arc::clone(&self.resolver),
             private: policy.private.clone(),
-            tls: with_own_sessions(&self.tls),
             timeout: self.limits.connect,
         };
+        let tls = with_own_sessions(policy.trust.as_ref().map_or(&self.tls, Trust::config));
         Channel {
             caller,
             policy,
             opener,
+            tls: Arc::new(tls),
+            identities: Mutex::default(),
+            cookies: CookieJars::default(),
             pool: Pool::new(self.limits.idle_per_origin, self.limits.idle_timeout),
             places: Arc::new(Semaphore::new(self.limits.concurrent_per_binding)),
             limits: self.limits.clone(),
@@ -162,6 +156,11 @@ pub struct Channel {
     caller: Caller,
     policy: EgressPolicy,
     opener: Opener,
+    /// For those who show no certificate.
+    tls: Arc<ClientConfig>,
+    /// For those who do, by identity; used last at the back.
+    identities: Mutex<VecDeque<(String, Arc<ClientConfig>)>>,
+    cookies: CookieJars,
     pool: Arc<Pool>,
     places: Arc<Semaphore>,
     limits: EgressLimits,
@@ -182,6 +181,26 @@ impl Channel {
     /// Where it may go.
     pub fn policy(&self) -> &EgressPolicy {
         &self.policy
+    }
+
+    /// The cookies of one account of this binding.
+    pub fn cookies(&self, account: &str) -> Arc<CookieJar> {
+        self.cookies.of(account)
+    }
+
+    /// The configuration under which an identity connects: always the same one, so that its TLS sessions are its own.
+    fn tls_as(&self, identity: Option<&Identity>) -> Arc<ClientConfig> {
+        let Some(identity) = identity else { return Arc::clone(&self.tls) };
+        let mut known = self.identities.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, config)) = known.iter().find(|(id, _)| id == identity.id()) {
+            return Arc::clone(config);
+        }
+        while known.len() >= MAX_IDENTITIES {
+            known.pop_front();
+        }
+        let config = identity.over(&self.tls);
+        known.push_back((identity.id().to_owned(), Arc::clone(&config)));
+        config
     }
 
     /// Sends a request with an absolute URI and waits for the answer's header. The answer's body keeps the deadline.
@@ -207,6 +226,10 @@ impl Channel {
                 if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
                     return Err(EgressError::Invalid("methods CONNECT and TRACE are for proxies"));
                 }
+                headers::check_length(request.headers())?;
+                if options.identity.is_some() && !origin.secure {
+                    return Err(EgressError::Invalid("a client certificate needs https"));
+                }
                 Ok((origin, target))
             },
         );
@@ -215,6 +238,10 @@ impl Channel {
         let sent = Arc::new(AtomicU64::new(0));
         let (mut head, body) = request.into_parts();
         headers::strip(&mut head.headers);
+        let path = target.split('?').next().unwrap_or_default().to_owned();
+        if let Some(jar) = &options.cookies {
+            jar.put_in(&mut head.headers, &origin, &path, self.clock.now());
+        }
         head.version = Version::HTTP_11;
         let body = body.map_err(Into::into).boxed_unsync();
         let body =
@@ -226,12 +253,11 @@ impl Channel {
         let deadline = tokio::time::Instant::from_std(options.deadline);
         let header_by =
             options.first_byte.map_or(deadline, |first| deadline.min(tokio::time::Instant::now() + first));
-        let answer = match tokio::time::timeout_at(
-            header_by,
-            self.exchange(&origin, &target, request, &mut record, &written),
-        )
-        .await
-        {
+        let route =
+            Route { origin, identity: options.identity.as_ref().map(|identity| identity.id().to_owned()) };
+        let tls = self.tls_as(options.identity.as_ref());
+        let exchange = self.exchange((&route, &tls), &target, request, &mut record, &written);
+        let answer = match tokio::time::timeout_at(header_by, exchange).await {
             Ok(answer) => answer,
             Err(_) => {
                 let stage = if written.load(Ordering::Relaxed) { Stage::Sent } else { Stage::Before };
@@ -244,6 +270,9 @@ impl Channel {
         record.entry.status = Some(response.status().as_u16());
         let (mut head, body) = response.into_parts();
         headers::strip(&mut head.headers);
+        if let Some(jar) = &options.cookies {
+            jar.take_from(&head.headers, &route.origin, &path, self.clock.now());
+        }
         let announced =
             head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         let limit = self.limits.response_bytes;
@@ -254,11 +283,11 @@ impl Channel {
         }
         let parts = ResponseParts {
             limit,
-            origin: origin.to_string(),
+            origin: route.origin.to_string(),
             deadline,
             sent,
             meter: options.meter,
-            lease: Lease::new(connection, origin, &self.pool),
+            lease: Lease::new(connection, route, &self.pool),
             record,
             permit,
         };
@@ -267,21 +296,23 @@ impl Channel {
 
     async fn exchange(
         &self,
-        origin: &Origin,
+        (route, tls): (&Route, &Arc<ClientConfig>),
         target: &str,
         mut request: Request<RequestBody>,
         record: &mut Record,
         written: &std::sync::atomic::AtomicBool,
     ) -> Result<(Response<hyper::body::Incoming>, Connection, tokio::sync::OwnedSemaphorePermit), EgressError>
     {
+        let origin = &route.origin;
         let permit =
             Arc::clone(&self.places).acquire_owned().await.map_err(|_| EgressError::TooManyRequests)?;
         loop {
-            let mut connection = match self.pool.take(origin) {
+            let mut connection = match self.pool.take(route) {
                 Some(connection) => connection,
-                None => Connection::start(self.opener.open(origin).await?, origin).await?,
+                None => Connection::start(self.opener.open(origin, tls).await?, origin).await?,
             };
             record.entry.address = Some(connection.address);
+            record.entry.certificate.clone_from(&connection.certificate);
             address_to(&mut request, origin, target, connection.is_http2())?;
             written.store(true, Ordering::Relaxed);
             let mut refused = match connection.send(request).await {
@@ -301,7 +332,7 @@ impl Channel {
     }
 
     fn record<B>(&self, request: &Request<B>, options: &SendOptions) -> Record {
-        let entry = LedgerEntry {
+        let entry = EgressEntry {
             at: self.clock.now(),
             binding: self.caller.binding.clone(),
             digest: self.caller.digest.clone(),
@@ -310,17 +341,19 @@ impl Channel {
             method: request.method().to_string(),
             origin: String::new(),
             address: None,
+            certificate: None,
             status: None,
             sent: 0,
             received: 0,
-            duration: Duration::ZERO,
+            took_us: 0,
             outcome: "abandoned".to_owned(),
         };
         Record { entry, started: Instant::now(), ledger: Arc::clone(&self.ledger) }
     }
 }
 
-/// HTTP/1.1 wants the path in the request line and the authority in `Host`; HTTP/2 wants both in the URI.
+/// HTTP/1.1 wants the path in the request line and the authority in `Host`; HTTP/2 wants both in the URI. What is about to
+/// leave is read once more: it must lead to the origin that was checked, however the URL was put together.
 fn address_to(
     request: &mut Request<RequestBody>,
     origin: &Origin,
@@ -334,8 +367,16 @@ fn address_to(
             format!("{}://{}{target}", if origin.secure { "https" } else { "http" }, origin.authority())
                 .parse::<Uri>()
                 .map_err(unfit)?;
+        let leads =
+            Origin::of_url(&request.uri().to_string()).is_ok_and(|(final_origin, _)| final_origin == *origin);
+        if !leads {
+            return Err(EgressError::Invalid("its URL leads elsewhere than it says"));
+        }
     } else {
         *request.uri_mut() = target.parse::<Uri>().map_err(unfit)?;
+        if request.uri().authority().is_some() || !target.starts_with('/') {
+            return Err(EgressError::Invalid("its URL leads elsewhere than it says"));
+        }
         let host = HeaderValue::try_from(origin.authority())
             .map_err(|_| EgressError::Invalid("its host does not fit into a header"))?;
         request.headers_mut().insert(HOST, host);

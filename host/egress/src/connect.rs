@@ -18,6 +18,7 @@ use crate::address::PrivateAccess;
 use crate::error::EgressError;
 use crate::origin::Origin;
 use crate::resolve::Resolver;
+use crate::tls::sha256;
 
 /// Addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 4;
@@ -33,19 +34,20 @@ pub(crate) struct Opened {
     pub(crate) stream: Stream,
     pub(crate) address: SocketAddr,
     pub(crate) http2: bool,
+    /// Of the server's certificate, `sha256:HEX`.
+    pub(crate) certificate: Option<String>,
 }
 
 /// What opening needs to know.
 pub(crate) struct Opener {
     pub(crate) resolver: Arc<dyn Resolver>,
     pub(crate) private: PrivateAccess,
-    pub(crate) tls: Arc<ClientConfig>,
     pub(crate) timeout: Duration,
 }
 
 impl Opener {
     /// Opens a connection to an origin that the allow-list has passed.
-    pub(crate) async fn open(&self, origin: &Origin) -> Result<Opened, EgressError> {
+    pub(crate) async fn open(&self, origin: &Origin, tls: &Arc<ClientConfig>) -> Result<Opened, EgressError> {
         let addresses = self.vetted(origin).await?;
         let mut last = None;
         for address in addresses.into_iter().take(MAX_ADDRESSES) {
@@ -53,7 +55,7 @@ impl Opener {
                 Ok(Ok(stream)) => {
                     // Small requests should not wait for more bytes; a socket that cannot do this still works.
                     let _ = stream.set_nodelay(true);
-                    return self.secure(origin, stream, address).await;
+                    return self.secure(origin, tls, stream, address).await;
                 }
                 Ok(Err(error)) => last = Some(error),
                 Err(_) => {
@@ -98,21 +100,25 @@ impl Opener {
     async fn secure(
         &self,
         origin: &Origin,
+        tls: &Arc<ClientConfig>,
         stream: TcpStream,
         address: SocketAddr,
     ) -> Result<Opened, EgressError> {
         if !origin.secure {
-            return Ok(Opened { stream: Stream::Plain(stream), address, http2: false });
+            return Ok(Opened { stream: Stream::Plain(stream), address, http2: false, certificate: None });
         }
         let fail = |reason: String| EgressError::Tls { origin: origin.to_string(), reason };
         let name = ServerName::try_from(origin.host.clone()).map_err(|error| fail(error.to_string()))?;
-        let handshake = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream);
+        let handshake = TlsConnector::from(Arc::clone(tls)).connect(name, stream);
         let stream = tokio::time::timeout(self.timeout, handshake)
             .await
             .map_err(|_| fail("no answer to the handshake".to_owned()))?
             .map_err(|error| fail(error.to_string()))?;
-        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        Ok(Opened { stream: Stream::Tls(Box::new(stream)), address, http2 })
+        let session = stream.get_ref().1;
+        let http2 = session.alpn_protocol() == Some(b"h2");
+        let certificate =
+            session.peer_certificates().and_then(|chain| chain.first()).map(|leaf| sha256(leaf));
+        Ok(Opened { stream: Stream::Tls(Box::new(stream)), address, http2, certificate })
     }
 }
 

@@ -2,6 +2,8 @@
 
 use http::header::{self, HeaderMap, HeaderName};
 
+use crate::error::EgressError;
+
 /// Hop-by-hop headers (RFC 9110, section 7.6.1), those that make proxies act, and `Host`, which follows the URL.
 const OF_ONE_HOP: [&str; 12] = [
     "connection",
@@ -37,9 +39,42 @@ pub fn strip(headers: &mut HeaderMap) {
     }
 }
 
+/// A body's length is said once, in digits: two servers that read it differently would see two requests where there is one.
+///
+/// # Errors
+/// `Invalid`.
+pub(crate) fn check_length(headers: &HeaderMap) -> Result<(), EgressError> {
+    let mut said = headers.get_all(header::CONTENT_LENGTH).iter();
+    let is_number = |value: &http::HeaderValue| {
+        (1..=19).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_digit)
+    };
+    match (said.next(), said.next()) {
+        (None, _) => Ok(()),
+        (Some(value), None) if is_number(value) => Ok(()),
+        _ => Err(EgressError::Invalid("content-length must be one number")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_length_is_one_number() {
+        let check = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::CONTENT_LENGTH, value.parse().unwrap());
+            }
+            check_length(&headers).is_ok()
+        };
+        assert!(check(&[]) && check(&["0"]) && check(&["4096"]));
+        for wrong in
+            [&["1", "1"][..], &["1, 1"], &["+1"], &["0x10"], &[""], &["-1"], &["99999999999999999999"]]
+        {
+            assert!(!check(wrong), "{wrong:?}");
+        }
+    }
 
     #[test]
     fn hop_by_hop_headers_and_those_named_by_connection_go_and_others_stay() {

@@ -1,56 +1,29 @@
-//! One entry for every request that was tried: who, for which order, where to, how much, how it ended. No path, no
-//! header, no body: those may hold secrets.
+//! One entry for every request that was tried: who, for which order, where to, how much, how it ended
+//! ([`EgressEntry`]).
+//!
+//! Entries that serve an order are kept with it ([`DurableLedger`]): written behind the request, so that a ledger that is
+//! slow slows nobody. A daemon that is killed may lose what ended in its last moments; one that stops loses nothing.
+
+mod durable;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use archipel_model::{OrderId, Timestamp};
-use serde::Serialize;
+use archipel_model::egress::EgressEntry;
 
-/// What became of one request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LedgerEntry {
-    /// When it was asked for.
-    pub at: Timestamp,
-    /// By which binding.
-    pub binding: String,
-    /// Of which component.
-    pub digest: String,
-    /// For which order.
-    pub order: Option<OrderId>,
-    /// The call's request id.
-    pub request_id: String,
-    /// The method.
-    pub method: String,
-    /// Where to.
-    pub origin: String,
-    /// The address that was spoken to; `None` where it did not come so far.
-    pub address: Option<SocketAddr>,
-    /// The answer's status.
-    pub status: Option<u16>,
-    /// Bytes of the request's body.
-    pub sent: u64,
-    /// Bytes of the answer's body that were read.
-    pub received: u64,
-    /// From asking to the end of the answer.
-    pub duration: Duration,
-    /// `complete`, `abandoned`, or why it failed.
-    pub outcome: String,
-}
+pub use durable::{DurableLedger, LedgerWriter};
 
 /// Where entries go. Called at the end of each request, on its task: must not block.
 pub trait Ledger: Send + Sync {
     /// Takes one entry.
-    fn record(&self, entry: LedgerEntry);
+    fn record(&self, entry: EgressEntry);
 }
 
 /// The last entries, in memory.
 #[derive(Debug)]
 pub struct RingLedger {
     capacity: usize,
-    entries: Mutex<VecDeque<LedgerEntry>>,
+    entries: Mutex<VecDeque<EgressEntry>>,
 }
 
 impl RingLedger {
@@ -60,13 +33,13 @@ impl RingLedger {
     }
 
     /// What is kept, oldest first.
-    pub fn entries(&self) -> Vec<LedgerEntry> {
+    pub fn entries(&self) -> Vec<EgressEntry> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 }
 
 impl Ledger for RingLedger {
-    fn record(&self, entry: LedgerEntry) {
+    fn record(&self, entry: EgressEntry) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() >= self.capacity {
             entries.pop_front();
@@ -77,7 +50,7 @@ impl Ledger for RingLedger {
 
 /// An entry in the making: recorded when it is dropped, so that a cancelled request leaves one too.
 pub(crate) struct Record {
-    pub(crate) entry: LedgerEntry,
+    pub(crate) entry: EgressEntry,
     pub(crate) started: std::time::Instant,
     pub(crate) ledger: Arc<dyn Ledger>,
 }
@@ -90,7 +63,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.entry.duration = self.started.elapsed();
+        self.entry.took_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.ledger.record(self.entry.clone());
     }
 }

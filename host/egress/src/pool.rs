@@ -29,6 +29,8 @@ const MAX_HEADERS: usize = 128;
 pub(crate) struct Connection {
     sender: Sender,
     pub(crate) address: SocketAddr,
+    /// Of the server's certificate, `sha256:HEX`.
+    pub(crate) certificate: Option<String>,
     pub(crate) reused: bool,
 }
 
@@ -65,7 +67,7 @@ impl Connection {
             tokio::spawn(async move { drop(connection.await) });
             Sender::Http1(sender)
         };
-        Ok(Self { sender, address: opened.address, reused: false })
+        Ok(Self { sender, address: opened.address, certificate: opened.certificate, reused: false })
     }
 
     /// Whether requests name their authority in the URI (HTTP/2) or in `Host`.
@@ -92,9 +94,17 @@ impl Connection {
     }
 }
 
+/// Which connections may serve which requests: those to the same origin under the same TLS identity.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Route {
+    pub(crate) origin: Origin,
+    /// The client certificate's; `None` = anonymous.
+    pub(crate) identity: Option<String>,
+}
+
 /// Connections that wait.
 pub(crate) struct Pool {
-    idle: Mutex<HashMap<Origin, Vec<(Connection, Instant)>>>,
+    idle: Mutex<HashMap<Route, Vec<(Connection, Instant)>>>,
     per_origin: usize,
     timeout: Duration,
 }
@@ -104,20 +114,21 @@ impl Pool {
         Arc::new(Self { idle: Mutex::default(), per_origin, timeout })
     }
 
-    /// A connection that waits for a request to this origin. Old and closed ones go.
-    pub(crate) fn take(&self, origin: &Origin) -> Option<Connection> {
+    /// A connection that waits for such a request. Old and closed ones go.
+    pub(crate) fn take(&self, route: &Route) -> Option<Connection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|_, list| {
             list.retain(|(connection, since)| since.elapsed() < self.timeout && connection.is_usable());
             !list.is_empty()
         });
-        let list = idle.get_mut(origin)?;
+        let list = idle.get_mut(route)?;
         let (mut connection, _) = list.pop()?;
         connection.reused = true;
         if let Sender::Http2(sender) = &connection.sender {
             let shared = Connection {
                 sender: Sender::Http2(sender.clone()),
                 address: connection.address,
+                certificate: connection.certificate.clone(),
                 reused: true,
             };
             list.push((shared, Instant::now()));
@@ -125,9 +136,9 @@ impl Pool {
         Some(connection)
     }
 
-    fn put(&self, origin: Origin, connection: Connection) {
+    fn put(&self, route: Route, connection: Connection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let list = idle.entry(origin).or_default();
+        let list = idle.entry(route).or_default();
         // One HTTP/2 connection serves all.
         let full = if connection.is_http2() {
             list.iter().any(|(waiting, _)| waiting.is_http2())
@@ -143,18 +154,18 @@ impl Pool {
 /// A connection that comes back to its pool when its answer is whole.
 pub(crate) struct Lease {
     connection: Connection,
-    origin: Origin,
+    route: Route,
     pool: Weak<Pool>,
 }
 
 impl Lease {
-    pub(crate) fn new(connection: Connection, origin: Origin, pool: &Arc<Pool>) -> Self {
-        Self { connection, origin, pool: Arc::downgrade(pool) }
+    pub(crate) fn new(connection: Connection, route: Route, pool: &Arc<Pool>) -> Self {
+        Self { connection, route, pool: Arc::downgrade(pool) }
     }
 
     /// Gives it back as soon as it is ready for another request; drops it if that takes long.
     pub(crate) fn give_back(self) {
-        let Self { mut connection, origin, pool } = self;
+        let Self { mut connection, route, pool } = self;
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
             let ready = async {
@@ -166,7 +177,7 @@ impl Lease {
             if let (Ok(true), Some(pool)) =
                 (tokio::time::timeout(Duration::from_secs(1), ready).await, pool.upgrade())
             {
-                pool.put(origin, connection);
+                pool.put(route, connection);
             }
         });
     }

@@ -50,8 +50,11 @@ impl Webhook {
     ) -> Result<Self, String> {
         let (origin, _) = Origin::of_url(&config.url).map_err(|error| error.to_string())?;
         let shown = origin.to_string();
-        let policy =
-            EgressPolicy { hosts: vec![OriginPattern::Exact(origin)], private: config.private.clone() };
+        let policy = EgressPolicy {
+            hosts: vec![OriginPattern::Exact(origin)],
+            private: config.private.clone(),
+            trust: None,
+        };
         let caller = Caller { binding: format!("events/{}", config.name), digest: "host".to_owned() };
         let webhook = Self {
             url: config.url.clone(),

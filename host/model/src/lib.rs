@@ -5,6 +5,7 @@
 //! WebAssembly components, so that nobody else sees a component.
 
 pub mod audit;
+pub mod egress;
 pub mod error;
 pub mod event;
 pub mod fail;
@@ -12,6 +13,7 @@ pub mod id;
 pub mod order;
 pub mod plugin;
 pub mod plugin_admin;
+pub mod plugin_evidence;
 pub mod plugin_storage;
 pub mod power;
 pub mod publisher;

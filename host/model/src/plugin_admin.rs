@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::plugin_evidence::{PluginEvidence, Quarantine};
 use crate::{Error, Timestamp};
 
 /// Where a plugin stands in its life.
@@ -38,6 +39,26 @@ pub struct CallFigures {
     pub p50_us: u64,
     /// 99th percentile of the last calls in microseconds.
     pub p99_us: u64,
+    /// All calls that reached the plugin, by how long they took.
+    pub latency: LatencyHistogram,
+    /// The most bytes of linear memory that an instance had at the end of a call.
+    pub memory_bytes: u64,
+}
+
+/// How long calls took. Counts are of one bucket each, not summed up.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LatencyHistogram {
+    /// Upper bound in microseconds, and calls in the bucket; the last bound is `u64::MAX`.
+    pub buckets: Vec<(u64, u64)>,
+    /// Microseconds of all calls together.
+    pub sum_us: u64,
+}
+
+impl LatencyHistogram {
+    /// All calls.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().map(|(_, calls)| calls).sum()
+    }
 }
 
 /// A plugin and all its bindings.
@@ -61,6 +82,10 @@ pub struct PluginStatus {
     pub granted: serde_json::Value,
     /// By `interface.function`.
     pub figures: BTreeMap<String, CallFigures>,
+    /// Why it is left alone, where it is.
+    pub quarantine: Option<Quarantine>,
+    /// How often it was sent into quarantine since the daemon started.
+    pub quarantines: u64,
     /// Why it is rejected or quarantined, or what last went wrong.
     pub last_error: Option<String>,
     /// When it came into this state.
@@ -76,6 +101,8 @@ pub trait PluginAdmin: Send + Sync {
     fn list(&self) -> Vec<PluginStatus>;
     /// One of them.
     fn get(&self, name: &str) -> Option<PluginStatus>;
+    /// What its failures left behind; `None` = there is no such plugin.
+    fn evidence(&self, name: &str) -> Option<PluginEvidence>;
     /// Reads the folder and the grants again, now.
     async fn reload(&self, name: Option<&str>) -> Result<Vec<PluginStatus>, Error>;
     /// Switches a plugin off.

@@ -70,6 +70,7 @@ impl Rest {
             plugins: site.runtime.admin(),
             publishers: Arc::new(archipel_model::publisher::NoPublishers),
             usage: site.store.usage(),
+            egress: site.store.egress(),
             audit: Audit::new(site.store.audit(), Arc::clone(&site.clock), AuditSettings::default()),
             clock: Arc::clone(&site.clock),
             keys,

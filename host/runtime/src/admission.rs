@@ -128,7 +128,13 @@ pub(crate) async fn admit(
     }
     let config = Value::Object(want.config.clone());
     check_config(plugin, &want.place, &config)?;
-    let grants = check_grants(plugin, &want.place, grant, &config)?;
+    let mut grants = check_grants(plugin, &want.place, grant, &config)?;
+    if let Some(ca) = &grant.ca {
+        let ca = folders_root.join(ca);
+        let trust = blocking(move || archipel_egress::Trust::only(&ca)).await?;
+        grants.egress.trust =
+            Some(trust.map_err(|error| Refusal::Trial(format!("`ca` of its grant: {error}")))?);
+    }
     let root = folders_root.to_owned();
     let folders = grants.folders.clone();
     let files = blocking(move || granted_files(&root, &folders)).await?.map_err(Refusal::Trial)?;

@@ -13,9 +13,6 @@ use archipel_model::power::PowerAction;
 use archipel_model::{Error, FederationUser, LocalToken, SecretBytes};
 use async_trait::async_trait;
 
-use crate::host::CallClass;
-use crate::supervise::Quarantine;
-
 /// When to ask again, where nothing better is known.
 const AGAIN: Duration = Duration::from_secs(10);
 
@@ -37,13 +34,16 @@ pub(crate) fn driver(plugin: &str, reason: &str) -> Error {
         .retry_after(AGAIN)
 }
 
-/// A plugin is quarantined.
-pub(crate) fn quarantined(plugin: &str, class: CallClass, quarantine: &Quarantine) -> Error {
-    let error = match class {
-        CallClass::Aaa => aaa(plugin, &quarantine.reason),
-        _ => driver(plugin, &quarantine.reason),
+/// A plugin is quarantined. The door is closed for those who judge requests; a mapper is asked later, for an order that
+/// has been accepted, so it is away like a driver.
+pub(crate) fn quarantined(plugin: &str, function: &str, reason: &str, remaining: Option<Duration>) -> Error {
+    let judges = ["token-generator.", "federation-identity.", "authentication.", "authorization."];
+    let error = if judges.iter().any(|interface| function.starts_with(interface)) {
+        aaa(plugin, reason)
+    } else {
+        driver(plugin, reason)
     };
-    error.retry_after(quarantine.remaining.unwrap_or(AGAIN))
+    error.retry_after(remaining.unwrap_or(AGAIN))
 }
 
 /// Stands in for one plugin.

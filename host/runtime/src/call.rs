@@ -19,12 +19,13 @@ use futures::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout_at;
+use tracing::Instrument;
 use tracing::field::Empty;
-use tracing::{Instrument, Span};
 use wasmtime::component::{Instance, InstancePre};
 use wasmtime::{Store, UpdateDeadline};
 
 use crate::convert;
+use crate::evidence::{Broken, Left};
 use crate::exports::Exports;
 use crate::failure::{Failure, Outcome};
 use crate::figures::Figures;
@@ -72,6 +73,9 @@ pub(crate) struct Call<'a> {
     pub(crate) instance: &'a Instance,
     pub(crate) exports: &'a Exports,
 }
+
+/// The answer with the bytes of linear memory that the instance has, or why there is none.
+pub(crate) type Ended<R> = Result<(R, usize), (Failure, Left)>;
 
 /// What a job answers: wasmtime's own error is a trap, the inner one the plugin's.
 pub(crate) type Answer<R> = wasmtime::Result<Result<R, Error>>;
@@ -155,27 +159,25 @@ impl Binding {
             .await
         });
         match task.await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(_)) => Ok(()),
             Ok(Err((Failure::Typed(error), _))) if error.has_code("contract") => {
                 Err(Refusal::Contract(error.message))
             }
-            Ok(Err((failure, evidence))) => {
+            Ok(Err((failure, left))) => {
                 let kind = failure.outcome().as_str();
-                Err(Refusal::Trial(
-                    format!("{kind}: {} {}", failure.detail(), evidence.stderr).trim().to_owned(),
-                ))
+                Err(Refusal::Trial(format!("{kind}: {} {}", failure.detail(), left.stderr).trim().to_owned()))
             }
             Err(error) => Err(Refusal::Trial(error.to_string())),
         }
     }
 
     async fn run<R: Send + 'static>(self: &Arc<Self>, info: CallInfo, job: impl Job<R>) -> Result<R, Error> {
-        let (class, function, deadline) = (info.class, info.function, info.deadline);
+        let (class, function) = (info.class, info.function);
         let started = Instant::now();
         self.machine.activity.note();
-        if let Some(quarantine) = self.plugin.supervisor.quarantine(started) {
-            self.plugin.figures.note(function, Outcome::Refused, started.elapsed());
-            return Err(crate::away::quarantined(&self.plugin.name, class, &quarantine));
+        if let Some((reason, remaining)) = self.plugin.supervisor.refusal(started) {
+            self.plugin.figures.note(function, Outcome::Refused, started.elapsed(), 0);
+            return Err(crate::away::quarantined(&self.plugin.name, function, &reason, remaining));
         }
         let span = tracing::info_span!(
             target: SPAN, "plugin call", "otel.name" = function, "otel.status_code" = Empty,
@@ -184,12 +186,12 @@ impl Binding {
         );
         let this = Arc::clone(self);
         let work = async move {
-            let request_id = info.request_id.clone();
+            let about = info.clone();
             let result = match class {
                 CallClass::Driver => this.in_warm(info, job).await,
                 _ => this.in_fresh(info, job).await,
             };
-            this.judge(function, &request_id, class, started, deadline, result)
+            this.judge(&about, started, result)
         }
         .instrument(span);
         let threads = &self.machine.threads;
@@ -205,44 +207,7 @@ impl Binding {
         })
     }
 
-    /// Figures, strikes, the log, and what the caller gets.
-    fn judge<R>(
-        &self,
-        function: &'static str,
-        request_id: &str,
-        class: CallClass,
-        started: Instant,
-        deadline: Instant,
-        result: Result<R, (Failure, Evidence)>,
-    ) -> Result<R, Error> {
-        let outcome = result.as_ref().map_or_else(|(failure, _)| failure.outcome(), |_| Outcome::Ok);
-        self.plugin.figures.note(function, outcome, started.elapsed());
-        let span = Span::current();
-        span.record("archipel.outcome", outcome.as_str());
-        if outcome.is_broken() {
-            span.record("otel.status_code", "ERROR");
-        }
-        result.map_err(|(failure, evidence)| {
-            if outcome.is_broken() {
-                tracing::warn!(
-                    plugin = %self.plugin.name, binding = %self.context.name, digest = %self.plugin.digest, function,
-                    request_id, outcome = outcome.as_str(), detail = failure.detail(), stderr = %evidence.stderr,
-                    "a plugin's call failed"
-                );
-            }
-            if failure.is_strike() {
-                let what = format!("{} in {function}: {} {}", outcome.as_str(), failure.detail(), evidence.stderr);
-                if self.plugin.supervisor.strike(Instant::now(), what.trim()) {
-                    tracing::error!(plugin = %self.plugin.name, "quarantined: it keeps failing");
-                    self.warm.clear();
-                    self.machine.attention.notify_one();
-                }
-            }
-            failure.into_error(&self.plugin.name, function, class, deadline.duration_since(started))
-        })
-    }
-
-    async fn in_fresh<R>(&self, info: CallInfo, job: impl Job<R>) -> Result<R, (Failure, Evidence)> {
+    async fn in_fresh<R>(&self, info: CallInfo, job: impl Job<R>) -> Ended<R> {
         let slots = match info.class {
             CallClass::Aaa => &self.machine.aaa_slots,
             _ => &self.machine.lifecycle_slots,
@@ -256,10 +221,10 @@ impl Binding {
         };
         let result = timeout_at(info.deadline.into(), work).await;
         let result = sort(result, &store, 0);
-        self.end(&mut store, result).await
+        self.end(&mut store, 1, result).await
     }
 
-    async fn in_warm<R>(&self, info: CallInfo, job: impl Job<R>) -> Result<R, (Failure, Evidence)> {
+    async fn in_warm<R>(&self, info: CallInfo, job: impl Job<R>) -> Ended<R> {
         let _gate = self.wait(&self.gate, info.deadline).await?;
         let deadline = info.deadline;
         let mut warm = match self.warm.take() {
@@ -273,8 +238,8 @@ impl Binding {
                 let made = timeout_at(deadline.into(), self.instantiate(&mut store, &info)).await;
                 match sort(made.map(|instance| instance.map(Ok)), &store, 0) {
                     Ok(Ok(instance)) => Warm { store, instance, calls: 0, born: Instant::now(), _slot: slot },
-                    Ok(Err(error)) => return self.end(&mut store, Ok(Err(error))).await,
-                    Err(failure) => return self.end(&mut store, Err(failure)).await,
+                    Ok(Err(error)) => return self.end(&mut store, 1, Ok(Err(error))).await,
+                    Err(failure) => return self.end(&mut store, 1, Err(failure)).await,
                 }
             }
         };
@@ -286,7 +251,7 @@ impl Binding {
         let result = timeout_at(deadline.into(), work).await;
         let result = sort(result, &warm.store, ticks);
         let sound = result.is_ok();
-        let result = self.end(&mut warm.store, result).await;
+        let result = self.end(&mut warm.store, warm.calls, result).await;
         if sound {
             self.warm.give_back(warm);
         }
@@ -297,13 +262,13 @@ impl Binding {
         &self,
         semaphore: &Arc<Semaphore>,
         deadline: Instant,
-    ) -> Result<OwnedSemaphorePermit, (Failure, Evidence)> {
+    ) -> Result<OwnedSemaphorePermit, (Failure, Left)> {
         if let Ok(permit) = Arc::clone(semaphore).try_acquire_owned() {
             return Ok(permit);
         }
         match timeout_at(deadline.into(), Arc::clone(semaphore).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
-            _ => Err((Failure::Busy, Evidence::default())),
+            _ => Err((Failure::Busy, Left::default())),
         }
     }
 
@@ -352,18 +317,25 @@ impl Binding {
         Ok(instance)
     }
 
-    /// Ends the call, and makes durable what it stored before its answer is given to anyone.
+    /// Ends the call, which is the instance's `number`th, and makes durable what it stored before its answer is given to
+    /// anyone.
     async fn end<R>(
         &self,
         store: &mut Store<CallState>,
+        number: u64,
         result: Result<Result<R, Error>, Failure>,
-    ) -> Result<R, (Failure, Evidence)> {
+    ) -> Ended<R> {
         if let Some(watch) = &self.machine.memory_watch {
             let (seen, function) = (store.data_mut().take_seen(), store.data().call().function);
             watch.search(&self.plugin.name, function, &seen);
         }
-        let report = store.data_mut().end_call();
-        let evidence = Evidence { stderr: report.stderr_tail };
+        let state = store.data_mut();
+        let is_broken = result.as_ref().is_err_and(|failure| failure.outcome().is_broken());
+        let masker = if is_broken { state.masker() } else { None };
+        let report = state.end_call();
+        let memory_bytes = state.limits.memory_used();
+        let broken = is_broken.then(|| Broken::new(masker, &report, state.limits.curve(), number));
+        let left = Left { stderr: report.stderr_tail, memory_bytes, broken };
         if report.storage_written
             && let Err(error) = self.context.services.storage.flush().await
         {
@@ -372,12 +344,12 @@ impl Binding {
                 self.plugin.name
             ))
             .applied(archipel_model::Applied::Unknown);
-            return Err((Failure::Typed(error), evidence));
+            return Err((Failure::Typed(error), Left { broken: None, ..left }));
         }
         match result {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err((Failure::Typed(error), evidence)),
-            Err(failure) => Err((failure, evidence)),
+            Ok(Ok(answer)) => Ok((answer, memory_bytes)),
+            Ok(Err(error)) => Err((Failure::Typed(error), left)),
+            Err(failure) => Err((failure, left)),
         }
     }
 }
@@ -396,10 +368,4 @@ fn sort<R>(
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(Failure::of(&error, store.data().limits.was_refused())),
     }
-}
-
-/// What a failed call leaves for the log.
-#[derive(Debug, Default)]
-struct Evidence {
-    stderr: String,
 }

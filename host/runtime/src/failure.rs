@@ -7,7 +7,12 @@ use std::time::Duration;
 use archipel_model::{Applied, Error};
 use wasmtime::{Trap, WasmBacktrace};
 
-use crate::host::CallClass;
+use crate::host::{CallClass, escape};
+
+/// Frames that are kept of a trap: recursion has thousands.
+const MAX_FRAMES: usize = 32;
+/// Bytes of a cause, and of a frame.
+const MAX_TEXT: usize = 512;
 
 /// What a call came to, for figures and supervision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,24 +55,33 @@ impl Outcome {
 pub(crate) enum Failure {
     /// The plugin itself says so, or its answer is unusable.
     Typed(Error),
-    /// It trapped; what wasmtime says.
-    Trap(String),
+    /// It trapped.
+    Trap(Fault),
     /// It did not answer in time.
     Deadline {
         /// It was computing, not waiting.
         computing: bool,
     },
     /// It ran out of memory.
-    Memory(String),
+    Memory(Fault),
     /// There was no slot in time.
     Busy,
+}
+
+/// What wasmtime says of a trap.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// At most [`MAX_TEXT`] bytes.
+    pub(crate) cause: String,
+    /// Innermost first, demangled; at most [`MAX_FRAMES`], each at most [`MAX_TEXT`] bytes.
+    pub(crate) frames: Vec<String>,
 }
 
 impl Failure {
     /// Sorts an error of wasmtime.
     pub(crate) fn of(error: &wasmtime::Error, memory_refused: bool) -> Self {
-        let text = frames(error);
-        if memory_refused { Self::Memory(text) } else { Self::Trap(text) }
+        let fault = Fault::of(error);
+        if memory_refused { Self::Memory(fault) } else { Self::Trap(fault) }
     }
 
     /// For figures and supervision.
@@ -87,12 +101,17 @@ impl Failure {
         matches!(self, Self::Trap(_) | Self::Memory(_) | Self::Deadline { computing: true })
     }
 
-    /// What the log gets beside the caller's message.
-    pub(crate) fn detail(&self) -> &str {
+    /// What wasmtime says, where it says anything.
+    pub(crate) const fn fault(&self) -> Option<&Fault> {
         match self {
-            Self::Trap(text) | Self::Memory(text) => text,
-            _ => "",
+            Self::Trap(fault) | Self::Memory(fault) => Some(fault),
+            _ => None,
         }
+    }
+
+    /// What the log gets beside the caller's message: one line.
+    pub(crate) fn detail(&self) -> String {
+        self.fault().map(Fault::line).unwrap_or_default()
     }
 
     /// What the caller gets.
@@ -132,17 +151,35 @@ impl Failure {
     }
 }
 
-/// Cause and top frames on one line each, demangled; at most 2 KiB.
-fn frames(error: &wasmtime::Error) -> String {
-    let cause =
-        error.downcast_ref::<Trap>().map_or_else(|| error.root_cause().to_string(), |trap| trap.to_string());
-    let frames = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string).unwrap_or_default();
-    let mut text = cause;
-    for line in frames.lines().skip(1).take(10) {
-        text.push_str("; at ");
-        text.push_str(line.rsplit(" - ").next().unwrap_or(line).trim());
+impl Fault {
+    fn of(error: &wasmtime::Error) -> Self {
+        let cause = error
+            .downcast_ref::<Trap>()
+            .map_or_else(|| error.root_cause().to_string(), |trap| trap.to_string());
+        let trace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string).unwrap_or_default();
+        let frames = trace.lines().skip(1).take(MAX_FRAMES);
+        // `    3:   0x1a2b - module.wasm!crate::function`
+        let frames = frames.map(|line| plain(line.rsplit(" - ").next().unwrap_or(line).trim())).collect();
+        Self { cause: plain(&cause), frames }
     }
-    text.chars().filter(|c| !c.is_control()).take(2_000).collect()
+
+    /// Cause and top frames; at most 2 KiB.
+    fn line(&self) -> String {
+        let mut text = self.cause.clone();
+        for frame in self.frames.iter().take(10) {
+            text.push_str("; at ");
+            text.push_str(frame);
+        }
+        text.truncate(text.floor_char_boundary(2_000));
+        text
+    }
+}
+
+/// Names are the plugin's to choose: escaped and cut.
+fn plain(text: &str) -> String {
+    let mut text = escape(text);
+    text.truncate(text.floor_char_boundary(MAX_TEXT));
+    text
 }
 
 #[cfg(test)]
@@ -151,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_driver_that_fails_may_have_acted_and_an_aaa_plugin_has_not() {
-        let driver = Failure::Trap(String::new()).into_error(
+        let driver = Failure::Trap(Fault::default()).into_error(
             "p",
             "compute.request-instance",
             CallClass::Driver,

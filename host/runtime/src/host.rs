@@ -11,6 +11,7 @@
 //! | `attach`, `exchange`, `capture`, `insert` | how secrets get into requests and out of answers |
 //! | `http`, `masked_body` | `wasi:http` over the binding's own egress channel |
 //! | `jwks`, `passwords` | what `crypto` rests on |
+//! | `trace` | the last host functions of a call, for evidence |
 //!
 //! What always holds: a refusal is a typed error and never a trap; who calls is read from the store, never from an
 //! argument; no secret byte enters guest memory; every function ends by the call's deadline.
@@ -38,6 +39,7 @@ mod random;
 mod refreshed;
 mod stdio;
 mod storage;
+mod trace;
 
 #[cfg(test)]
 mod tests;
@@ -46,4 +48,5 @@ pub use binding::{BindingContext, Services};
 pub use call::{CallClass, CallInfo, CallReport};
 pub use crypto::HostCrypto;
 pub use linker::add_to_linker;
+pub(crate) use log::escape;
 pub use state::CallState;

@@ -98,6 +98,8 @@ limits! {
     strike_window_s: u64 = 60,
     /// Seconds of the first quarantine; each that follows is twice as long, at most 64 times.
     quarantine_s: u64 = 10,
+    /// Failed calls of a plugin that are kept as evidence, the newest: a plugin decides how often it fails.
+    evidence_failures: u64 = 16,
     /// Milliseconds in which a dropped file must not change before it is read.
     settle_ms: u64 = 300,
 }

@@ -105,7 +105,13 @@ impl Manager {
             if changed {
                 self.rebuild().await;
             } else if self.held_now() != self.held {
-                // A quarantine ended: health should say so.
+                for plugin in self.held.difference(&self.held_now()) {
+                    tracing::warn!(
+                        plugin,
+                        "its quarantine has ended; one more failure sends it back for twice as long"
+                    );
+                }
+                // Health should say so.
                 self.publish_again();
             }
             again = next.unwrap_or_else(|| Instant::now() + POLL).min(Instant::now() + POLL);
@@ -156,8 +162,15 @@ impl Manager {
             Error::conflict(format!("plugin {name} does not serve; there is nothing to switch"))
         })?;
         match reason {
-            Some(reason) => plugin.supervisor.hold(&reason),
-            None => plugin.supervisor.release(),
+            Some(reason) => {
+                plugin.supervisor.hold(self.services.clock.now(), &reason);
+                plugin.figures.quarantined();
+                tracing::warn!(plugin = name, digest = %plugin.digest, reason, "quarantined by hand, until it is released");
+            }
+            None => {
+                plugin.supervisor.release();
+                tracing::warn!(plugin = name, digest = %plugin.digest, "released by hand");
+            }
         }
         entry.since = self.services.clock.now();
         for binding in self.bindings.values().filter(|binding| binding.plugin.name == name) {

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use archipel_model::plugin_admin::{PluginAdmin, PluginState, PluginStatus};
+use archipel_model::plugin_evidence::{PluginEvidence, Quarantine};
 use archipel_model::site::{Generation, Site};
 use archipel_model::{Error, SiteId, Timestamp};
 use async_trait::async_trait;
@@ -137,8 +138,17 @@ impl Record {
         }
     }
 
+    fn quarantine(&self) -> Option<Quarantine> {
+        self.plugin.as_ref().and_then(|plugin| plugin.supervisor.quarantine(Instant::now()))
+    }
+
+    fn evidence(&self) -> PluginEvidence {
+        let (failures, forgotten) = self.figures.failures();
+        PluginEvidence { plugin: self.name.clone(), quarantine: self.quarantine(), failures, forgotten }
+    }
+
     fn status(&self) -> PluginStatus {
-        let quarantine = self.plugin.as_ref().and_then(|plugin| plugin.supervisor.quarantine(Instant::now()));
+        let quarantine = self.quarantine();
         let state = if quarantine.is_some() {
             PluginState::Quarantined
         } else if self.serves {
@@ -152,7 +162,8 @@ impl Record {
             PluginState::Compiled
         };
         let last_error = quarantine
-            .map(|quarantine| quarantine.reason)
+            .as_ref()
+            .map(|quarantine| quarantine.reason.clone())
             .or_else(|| self.problem.clone())
             .or_else(|| self.plugin.as_ref().and_then(|plugin| plugin.supervisor.last_error()));
         let plugin = self.plugin.as_ref();
@@ -168,6 +179,8 @@ impl Record {
                 .unwrap_or(Value::Null),
             granted: self.granted.clone(),
             figures: self.figures.snapshot(),
+            quarantine,
+            quarantines: self.figures.quarantines(),
             last_error,
             since: self.since,
             start: plugin.map(|plugin| start(plugin)).unwrap_or_default(),
@@ -219,6 +232,10 @@ impl PluginAdmin for Desk {
 
     fn get(&self, name: &str) -> Option<PluginStatus> {
         self.published.records.load().get(name).map(Record::status)
+    }
+
+    fn evidence(&self, name: &str) -> Option<PluginEvidence> {
+        self.published.records.load().get(name).map(Record::evidence)
     }
 
     async fn reload(&self, name: Option<&str>) -> Result<Vec<PluginStatus>, Error> {

@@ -71,8 +71,14 @@ async fn endless_recursion_ends_in_a_trap() {
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_without_end_ends_at_the_wall() {
     let body = "(loop $l (br_if $l (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable";
-    let (_, error) = failing(body).await;
+    let (site, error) = failing(body).await;
     assert_eq!(error.code.as_deref(), Some("plugin-memory"));
+    let evidence = site.runtime.admin().evidence("authz").unwrap();
+    let curve: Vec<u64> = evidence.failures[0].memory.iter().map(|sample| sample.bytes).collect();
+    assert!(curve.len() > 10 && curve.is_sorted() && *curve.last().unwrap() > 60 << 20, "{curve:?}");
+    let figures = &site.status("authz").figures["authorization.is-authorized"];
+    assert_eq!(figures.memory_bytes, *curve.last().unwrap());
+    assert_eq!(figures.latency.count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,6 +122,16 @@ async fn a_plugin_that_keeps_failing_is_left_alone_and_comes_back() {
     let status = site.status("authz");
     assert_eq!(status.state, PluginState::Quarantined);
     assert!(status.last_error.unwrap().starts_with("3 failures within 60 s"));
+    let quarantine = status.quarantine.unwrap();
+    assert!(quarantine.until.unwrap() > quarantine.since && quarantine.times == 1);
+    let evidence = site.runtime.admin().evidence("authz").unwrap();
+    assert_eq!((evidence.failures.len(), evidence.forgotten), (3, 0), "the refused call is no failure");
+    for failure in &evidence.failures {
+        assert_eq!((failure.outcome.as_str(), failure.strike, failure.instance_call), ("trap", true, 1));
+        assert!(failure.cause.contains("unreachable") && !failure.frames.is_empty(), "{failure:?}");
+        assert_eq!(Some(&failure.digest), status.digest.as_ref());
+        assert!(failure.memory.last().is_some_and(|sample| sample.bytes >= 65_536), "{failure:?}");
+    }
     site.until("authz", |_| !site.runtime.site().current().aaa_away.is_empty()).await;
 
     site.until("authz", |status| status.state == PluginState::Live).await;

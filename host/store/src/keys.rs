@@ -15,6 +15,8 @@
 //! | `i/`, `ip/`, `it/` | scope's hash (part number; time first) | idempotency record; parts of a long answer; empty |
 //! | `s/`, `so/`, `sc/`, `se/` | session; owner or parent, session; end, session | record; empty |
 //! | `t/`, `te/` | SHA-256 of a foreign token; end, SHA-256 | its end; empty |
+//! | `ng/` | order, sequence | a request that left for the order |
+//! | `nf/` | order | how many of those are not kept any more |
 //! | `p/`, `pb/` | binding, plugin's key; binding | plugin's value; bytes it keeps |
 //! | `pp/` | publisher | its place in the log of events |
 //! | `ad/` | sequence | audit record, chained |
@@ -146,6 +148,15 @@ pub(crate) fn digest_at_end(key: &[u8]) -> Option<[u8; 32]> {
 
 pub(crate) fn order(id: OrderId) -> Key {
     with_id(b"o/", id)
+}
+
+/// The log of requests that left for an order.
+pub(crate) fn egress(order: OrderId) -> Key {
+    with_id(b"ng/", order)
+}
+
+pub(crate) fn egress_forgotten(order: OrderId) -> Key {
+    with_id(b"nf/", order)
 }
 
 pub(crate) fn closed_at(at: Timestamp, id: OrderId) -> Key {

@@ -7,6 +7,7 @@ mod addresses;
 mod audit;
 mod chain;
 mod claims;
+mod egress;
 pub mod engine;
 mod judge;
 mod keys;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use archipel_identity::store::SessionStore;
 use archipel_model::audit::AuditLog;
+use archipel_model::egress::EgressLog;
 use archipel_model::plugin_storage::PluginStorage;
 use archipel_model::publisher::PositionStore;
 use archipel_model::{Clock, Error, SiteId, Timestamp};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::audit::AuditCollection;
+use crate::egress::EgressCollection;
 use crate::engine::{Commit, CommitError, Engine, EngineFigures, Key, Range};
 use crate::orders::{OrderCollection, metering};
 use crate::plugin_storage::PluginCollection;
@@ -43,6 +45,7 @@ pub struct Store {
     positions: Arc<PositionCollection>,
     usage: Arc<UsageCollection>,
     audit: Arc<AuditCollection>,
+    egress: Arc<EgressCollection>,
     incarnation: Uuid,
 }
 
@@ -101,6 +104,7 @@ impl Store {
             sessions: Arc::new(SessionCollection::new(Arc::clone(&engine))),
             plugins: Arc::new(PluginCollection { engine: Arc::clone(&engine) }),
             positions: Arc::new(PositionCollection { engine: Arc::clone(&engine) }),
+            egress: Arc::new(EgressCollection::new(Arc::clone(&engine))),
             engine,
             incarnation,
         }))
@@ -134,6 +138,11 @@ impl Store {
     /// Who did what, and who had which address.
     pub fn audit(&self) -> Arc<dyn AuditLog> {
         Arc::clone(&self.audit) as Arc<dyn AuditLog>
+    }
+
+    /// Which requests left for an order.
+    pub fn egress(&self) -> Arc<dyn EgressLog> {
+        Arc::clone(&self.egress) as Arc<dyn EgressLog>
     }
 
     /// Made anew whenever a store is made or imported: what was swept under another must not be trusted.

@@ -1,6 +1,7 @@
 //! What every engine and every collection over it must do; each suite runs on all engines.
 
 mod audit;
+mod egress;
 mod engine;
 mod events;
 mod idempotency;

@@ -47,8 +47,11 @@ impl Sender {
     ) -> Result<Option<Arc<Self>>, String> {
         let Some(base) = &config.otlp else { return Ok(None) };
         let (origin, _) = Origin::of_url(base).map_err(|error| error.to_string())?;
-        let policy =
-            EgressPolicy { hosts: vec![OriginPattern::Exact(origin)], private: config.private.clone() };
+        let policy = EgressPolicy {
+            hosts: vec![OriginPattern::Exact(origin)],
+            private: config.private.clone(),
+            trust: None,
+        };
         let caller = Caller { binding: "telemetry".to_owned(), digest: "host".to_owned() };
         Ok(Some(Arc::new(Self {
             base: base.trim_end_matches('/').to_owned(),

@@ -21,6 +21,7 @@ use crate::problem::{Answer, Problem};
 use crate::query;
 use crate::routes::orders;
 use crate::state::{App, Reloaded};
+use crate::view::evidence::EvidenceView;
 use crate::view::order::OrderView;
 use crate::view::plugin::PluginView;
 
@@ -38,6 +39,13 @@ pub(crate) fn routes(routes: Routes) -> Routes {
             "/v1/admin/plugins/{name}",
             Op::new("get-plugin", "One plugin").answer::<PluginView>(200, "With its figures and last error."),
             plugin,
+        )
+        .get(
+            "/v1/admin/plugins/{name}/evidence",
+            Op::new("get-plugin-evidence", "What a plugin's failures left behind")
+                .about("The last calls that trapped, ran out of memory or of time: where they were, what they logged, which functions of the host they called, how their memory grew. Kept in memory until the daemon ends; the log has the call that sent a plugin into quarantine.")
+                .answer::<EvidenceView>(200, "The newest failure first."),
+            evidence,
         )
         .post(
             "/v1/admin/plugins/actions/reload",
@@ -102,6 +110,17 @@ async fn plugin(
     query::none(raw.as_deref())?;
     authorize::allow_admin(&app, &who).await?;
     Ok(Json(app.plugins.get(path.text("name")?).ok_or_else(Problem::not_found)?.into()))
+}
+
+async fn evidence(
+    State(app): State<App>,
+    RawQuery(raw): RawQuery,
+    who: Who,
+    path: InPath,
+) -> Answer<Json<EvidenceView>> {
+    query::none(raw.as_deref())?;
+    authorize::allow_admin(&app, &who).await?;
+    Ok(Json(app.plugins.evidence(path.text("name")?).ok_or_else(Problem::not_found)?.into()))
 }
 
 /// The name of a plugin that there is.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use archipel_model::Timestamp;
 use archipel_model::plugin_admin::{CallFigures, PluginStatus};
+use archipel_model::plugin_evidence::Quarantine;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -32,6 +33,10 @@ pub(crate) struct PluginView {
     granted: Value,
     /// By `interface.function`.
     figures: BTreeMap<String, FiguresView>,
+    /// Why it is left alone, where it is.
+    quarantine: Option<QuarantineView>,
+    /// How often it was sent into quarantine since the daemon started.
+    quarantines: u64,
     /// Why it is rejected or quarantined, or what last went wrong.
     last_error: Option<String>,
     #[schema(value_type = String, format = DateTime)]
@@ -48,12 +53,58 @@ struct FiguresView {
     calls: BTreeMap<String, u64>,
     p50_us: u64,
     p99_us: u64,
+    /// All calls that reached the plugin, by how long they took.
+    latency: Vec<BucketView>,
+    /// Microseconds of all of them together.
+    latency_sum_us: u64,
+    /// The most bytes of linear memory that an instance had at the end of a call.
+    memory_bytes: u64,
+}
+
+/// Calls that took no longer than this, and longer than the bucket before.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LatencyBucket)]
+struct BucketView {
+    /// Microseconds; null in the last bucket.
+    #[schema(required = true)]
+    up_to_us: Option<u64>,
+    calls: u64,
+}
+
+/// Why a plugin is left alone.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Quarantine)]
+pub(super) struct QuarantineView {
+    reason: String,
+    #[schema(value_type = String, format = DateTime)]
+    since: Timestamp,
+    /// When it is asked again; null = when it is released.
+    #[schema(value_type = Option<String>, format = DateTime, required = true)]
+    until: Option<Timestamp>,
+    /// How often in a row; each time lasts twice as long.
+    times: u32,
+}
+
+impl From<Quarantine> for QuarantineView {
+    fn from(quarantine: Quarantine) -> Self {
+        let Quarantine { reason, since, until, times } = quarantine;
+        Self { reason, since, until, times }
+    }
 }
 
 impl From<CallFigures> for FiguresView {
     fn from(figures: CallFigures) -> Self {
-        let CallFigures { calls, p50_us, p99_us } = figures;
-        Self { calls, p50_us, p99_us }
+        let CallFigures { calls, p50_us, p99_us, latency, memory_bytes } = figures;
+        let bucket =
+            |(bound, calls): (u64, u64)| BucketView { up_to_us: (bound != u64::MAX).then_some(bound), calls };
+        Self {
+            calls,
+            p50_us,
+            p99_us,
+            latency_sum_us: latency.sum_us,
+            latency: latency.buckets.into_iter().map(bucket).collect(),
+            memory_bytes,
+        }
     }
 }
 
@@ -69,6 +120,8 @@ impl From<PluginStatus> for PluginView {
             requested: status.requested,
             granted: status.granted,
             figures: status.figures.into_iter().map(|(name, figures)| (name, figures.into())).collect(),
+            quarantine: status.quarantine.map(QuarantineView::from),
+            quarantines: status.quarantines,
             last_error: status.last_error,
             since: status.since,
             start: status.start,

@@ -14,6 +14,7 @@ async fn users_are_403_on_admin_and_administrators_manage_plugins() {
         ("GET", "/v1/admin/plugins"),
         ("GET", "/v1/admin/plugins/policy"),
         ("GET", "/v1/admin/plugins/none"),
+        ("GET", "/v1/admin/plugins/policy/evidence"),
         ("POST", "/v1/admin/plugins/actions/reload"),
         ("POST", "/v1/admin/plugins/policy/actions/quarantine"),
         ("POST", "/v1/admin/config/actions/reload"),
@@ -26,6 +27,12 @@ async fn users_are_403_on_admin_and_administrators_manage_plugins() {
     assert_eq!(broken.json["state"], "rejected");
     assert_eq!(broken.json["last_error"], "not a component");
     site.get("/v1/admin/plugins/none", &admin).await.ok(404).problem();
+    site.get("/v1/admin/plugins/none/evidence", &admin).await.ok(404).problem();
+    let evidence = site.get("/v1/admin/plugins/policy/evidence", &admin).await.ok(200);
+    assert_eq!(
+        evidence.json,
+        json!({"plugin": "policy", "quarantine": null, "failures": [], "forgotten": 0})
+    );
     let path = "/v1/admin/plugins/policy/actions";
     let reply = site.post(&format!("{path}/quarantine"), &admin, json!({"reason": "noisy"})).await.ok(200);
     assert_eq!((&reply.json["state"], &reply.json["last_error"]), (&json!("quarantined"), &json!("noisy")));

@@ -148,6 +148,7 @@ impl TestSite {
             plugins: Arc::new(Plugins::new()),
             publishers: Arc::new(archipel_model::publisher::NoPublishers),
             usage: store.usage(),
+            egress: store.egress(),
             audit: audit.clone(),
             clock,
             keys,

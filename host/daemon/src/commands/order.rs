@@ -2,6 +2,7 @@
 
 mod act;
 mod create;
+mod egress;
 mod watch;
 
 use archipel_client::Client;
@@ -24,6 +25,7 @@ pub(crate) async fn run(command: &OrderCommand, client: &Client, printer: &Print
             Ok(Answer::Yes)
         }
         OrderCommand::Watch { id } => watch::until_settled(id, client, printer).await,
+        OrderCommand::Egress { id } => egress::show(&path(id), client, printer).await,
         OrderCommand::Pause(args) => act::act(PowerAction::Pause, args, client, printer).await,
         OrderCommand::Resume(args) => act::act(PowerAction::Resume, args, client, printer).await,
         OrderCommand::Stop(args) => act::act(PowerAction::Stop, args, client, printer).await,

@@ -1,5 +1,7 @@
 //! `archipel plugin`: files are looked at here and now; what a running site makes of them is asked at its door.
 
+mod evidence;
+mod figures;
 mod grant;
 
 use std::path::{Path, PathBuf};
@@ -18,7 +20,8 @@ pub(crate) async fn run(command: &PluginCommand, door: &DoorArgs, printer: &Prin
         PluginCommand::Check { file } => check(file, door, printer),
         PluginCommand::Explain { plugin } => explain_one(plugin, door, printer),
         PluginCommand::Grant { name, write } => grant::run(name, *write, door, printer),
-        PluginCommand::List => list(&door.client()?, printer).await,
+        PluginCommand::List { functions } => list(&door.client()?, *functions, printer).await,
+        PluginCommand::Evidence { name } => evidence::run(name, &door.client()?, printer).await,
         PluginCommand::Reload { name } => {
             let path = match name {
                 Some(name) => format!("/v1/admin/plugins/{}/actions/reload", escaped(name)),
@@ -37,9 +40,10 @@ pub(crate) async fn run(command: &PluginCommand, door: &DoorArgs, printer: &Prin
     }
 }
 
-async fn list(client: &Client, printer: &Printer) -> Outcome {
+async fn list(client: &Client, functions: bool, printer: &Printer) -> Outcome {
     let answer = client.get("/v1/admin/plugins").await?.success()?;
-    printer.say(&shown(&answer), &answer);
+    let shown = if functions { figures::shown(&plugins(&answer)) } else { shown(&answer) };
+    printer.say(&shown, &answer);
     Ok(Answer::Yes)
 }
 
@@ -72,6 +76,9 @@ fn shown(answer: &Value) -> String {
                 text(plugin, "version").to_owned(),
                 text(plugin, "state").to_owned(),
                 digest,
+                figures::calls(plugin).to_string(),
+                figures::broken(plugin).to_string(),
+                figures::mebibytes(figures::memory(plugin)),
                 bindings.join(", "),
             ]
         })
@@ -79,9 +86,13 @@ fn shown(answer: &Value) -> String {
     let mut shown = if rows.is_empty() {
         "no plugins; drop .wasm files into the plugins' folder".to_owned()
     } else {
-        table(&["NAME", "VERSION", "STATE", "DIGEST", "USED AS"], &rows)
+        table(&["NAME", "VERSION", "STATE", "DIGEST", "CALLS", "BROKEN", "MEMORY", "USED AS"], &rows)
     };
     for plugin in plugins {
+        if let Some(quarantine) = plugin.get("quarantine").filter(|quarantine| quarantine.is_object()) {
+            shown.push_str(&format!("\n\n{}: {}", text(plugin, "name"), evidence::quarantine(quarantine)));
+            continue;
+        }
         let error = text(plugin, "last_error");
         if !error.is_empty() {
             shown.push_str(&format!("\n\n{}: {error}", text(plugin, "name")));

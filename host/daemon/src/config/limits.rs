@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use archipel_api::ApiLimits;
+use archipel_egress::EgressLimits;
 use archipel_identity::IdentityConfig;
 use archipel_model::SiteId;
 use archipel_orders::Settings;
@@ -21,6 +22,60 @@ pub(crate) struct Limits {
     pub(crate) orders: Settings,
     /// Times of sessions and of what is remembered about them.
     pub(crate) identity: IdentityLimits,
+    /// Requests that leave the site.
+    pub(crate) egress: OutgoingLimits,
+}
+
+/// `[limits.egress]`: requests of plugins and webhooks.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct OutgoingLimits {
+    /// Milliseconds for one attempt to resolve, to connect, to shake hands: a silent address must not use up a whole call.
+    pub(crate) connect_ms: u64,
+    /// Requests that one binding has open: one plugin must not take all ports and sockets.
+    pub(crate) concurrent_per_binding: u32,
+    /// Idle connections kept per origin and TLS identity of a binding.
+    pub(crate) idle_per_origin: u32,
+    /// Seconds for which they are kept.
+    pub(crate) idle_s: u64,
+    /// MiB of a request's body.
+    pub(crate) request_mib: u64,
+    /// MiB of an answer's body: a cloud must not fill the host's memory through a plugin.
+    pub(crate) response_mib: u64,
+    /// Requests that the ledger of an order keeps, the newest: an order that is looked at for a year must not fill the disk.
+    pub(crate) ledger_per_order: u32,
+    /// Requests that may wait to be written into ledgers: a slow disk must not fill the memory.
+    pub(crate) ledger_waiting: u32,
+}
+
+impl Default for OutgoingLimits {
+    fn default() -> Self {
+        Self {
+            connect_ms: 10_000,
+            concurrent_per_binding: 64,
+            idle_per_origin: 8,
+            idle_s: 30,
+            request_mib: 64,
+            response_mib: 32,
+            ledger_per_order: 256,
+            ledger_waiting: 10_000,
+        }
+    }
+}
+
+impl OutgoingLimits {
+    /// As egress wants it.
+    pub(crate) fn egress(&self) -> EgressLimits {
+        let many = |number: u32| usize::try_from(number).unwrap_or(usize::MAX).max(1);
+        EgressLimits {
+            connect: Duration::from_millis(self.connect_ms),
+            concurrent_per_binding: many(self.concurrent_per_binding),
+            idle_per_origin: many(self.idle_per_origin),
+            idle_timeout: Duration::from_secs(self.idle_s),
+            request_bytes: self.request_mib.saturating_mul(1 << 20),
+            response_bytes: self.response_mib.saturating_mul(1 << 20),
+        }
+    }
 }
 
 /// `[limits.identity]`.

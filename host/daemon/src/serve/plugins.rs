@@ -6,6 +6,7 @@ use std::sync::Arc;
 use archipel_api::ReloadHook;
 use archipel_model::Error;
 use archipel_model::plugin_admin::{PluginAdmin, PluginStatus};
+use archipel_model::plugin_evidence::PluginEvidence;
 use async_trait::async_trait;
 
 use super::reload::Reload;
@@ -24,6 +25,10 @@ impl PluginAdmin for Plugins {
 
     fn get(&self, name: &str) -> Option<PluginStatus> {
         self.runtime.get(name)
+    }
+
+    fn evidence(&self, name: &str) -> Option<PluginEvidence> {
+        self.runtime.evidence(name)
     }
 
     async fn reload(&self, name: Option<&str>) -> Result<Vec<PluginStatus>, Error> {

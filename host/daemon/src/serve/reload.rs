@@ -122,6 +122,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("limits.api", old.limits.api != new.limits.api),
         ("limits.orders", old.limits.orders != new.limits.orders),
         ("limits.identity", old.limits.identity != new.limits.identity),
+        ("limits.egress", old.limits.egress != new.limits.egress),
     ];
     keys.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()).collect()
 }

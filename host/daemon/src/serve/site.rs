@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use archipel_api::{ApiState, Audit, ReloadHook, Reloaded, SiteInfo};
-use archipel_egress::{Egress, EgressLimits, RingLedger};
+use archipel_egress::{DurableLedger, Egress, LedgerWriter};
 use archipel_events::{Publishers, Writer};
 use archipel_identity::{Identity, SiteKeys};
 use archipel_model::audit::Outcome;
@@ -29,9 +29,6 @@ use super::tls::{self, Certificate};
 use crate::config::Config;
 use crate::output::Failure;
 
-/// Entries of the ledger of outgoing requests that are kept in memory.
-const LEDGER_ENTRIES: usize = 10_000;
-
 /// For the last spans, when the site stops.
 const LAST_SPANS: Duration = Duration::from_secs(3);
 
@@ -49,6 +46,8 @@ pub(super) struct RunningSite {
     traces: Option<Traces>,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
+    /// Ends after everything that sends requests.
+    ledger: (CancellationToken, JoinHandle<()>),
 }
 
 impl RunningSite {
@@ -82,7 +81,7 @@ impl RunningSite {
             ))
         })?;
 
-        let egress = way_out(&config, Arc::clone(&clock))?;
+        let (egress, ledger) = way_out(&config, &store, Arc::clone(&clock))?;
         let collector = Sender::new(&config.telemetry, &egress, Arc::clone(&vault));
         let collector = collector.map_err(Failure::environment)?;
         if let (Some(traces), Some(collector)) = (&traces, &collector) {
@@ -140,6 +139,7 @@ impl RunningSite {
             plugins,
             publishers,
             usage: store.usage(),
+            egress: store.egress(),
             audit: audit.clone(),
             clock: Arc::clone(&clock),
             keys: site_keys,
@@ -174,8 +174,11 @@ impl RunningSite {
             tokio::spawn(audit.clone().run(stop.clone())),
         ];
         tasks.extend(figures.map(tokio::spawn));
+        let ended = CancellationToken::new();
+        let told = ended.clone();
+        let ledger = (ended, tokio::spawn(async move { ledger.run(told.cancelled()).await }));
         data.announce(&url)?;
-        Ok(Self { id, url, reload, audit, data, engine, runtime, traces, stop, tasks })
+        Ok(Self { id, url, reload, audit, data, engine, runtime, traces, stop, tasks, ledger })
     }
 
     /// Reads the site file again, because a signal says so; the audit is told.
@@ -201,6 +204,11 @@ impl RunningSite {
             }
         }
         self.runtime.shutdown().await;
+        let (ended, ledger) = self.ledger;
+        ended.cancel();
+        if let Err(error) = ledger.await {
+            tracing::error!(%error, "the ledger of requests ended badly");
+        }
         self.engine.close().await;
         if let Some(traces) = self.traces {
             traces.stop(LAST_SPANS).await;
@@ -232,10 +240,18 @@ async fn open_engine(data: &DataDir) -> Result<Arc<SledEngine>, Failure> {
 }
 
 /// The way out for plugins that ask clouds.
-fn way_out(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<Egress>, Failure> {
+fn way_out(
+    config: &Config,
+    store: &Store,
+    clock: Arc<dyn Clock>,
+) -> Result<(Arc<Egress>, LedgerWriter), Failure> {
     let trusted = archipel_egress::tls::client_config(config.site.outgoing_ca.as_deref())
         .map_err(Failure::environment)?;
-    Ok(Arc::new(Egress::new(trusted, RingLedger::new(LEDGER_ENTRIES), clock, EgressLimits::default())))
+    let limits = &config.limits.egress;
+    let many = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let (ledger, writer) =
+        DurableLedger::new(store.egress(), many(limits.ledger_per_order), many(limits.ledger_waiting));
+    Ok((Arc::new(Egress::new(trusted, ledger, clock, limits.egress())), writer))
 }
 
 async fn open_publishers(

@@ -9,6 +9,8 @@
 )]
 
 mod connections;
+mod cookies;
+mod identities;
 mod limits;
 mod refusals;
 mod server;
@@ -46,17 +48,25 @@ struct Site {
 
 impl Site {
     fn new(limits: EgressLimits) -> Self {
-        let ledger = RingLedger::new(100);
         let ca = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/ca.pem"));
-        let tls = archipel_egress::tls::client_config(Some(ca)).unwrap();
+        Self::trusting(Some(ca), limits)
+    }
+
+    fn trusting(ca: Option<&std::path::Path>, limits: EgressLimits) -> Self {
+        let ledger = RingLedger::new(100);
+        let tls = archipel_egress::tls::client_config(ca).unwrap();
         let egress = Egress::new(tls, Arc::clone(&ledger) as _, Arc::new(SystemClock), limits)
             .with_resolver(Arc::new(Fixed(vec!["127.0.0.1:0".parse().unwrap()])));
         Self { egress, ledger }
     }
 
     fn channel(&self, binding: &str, host: &str, private: PrivateAccess) -> Channel {
+        self.under(binding, EgressPolicy { hosts: vec![host.parse().unwrap()], private, trust: None })
+    }
+
+    fn under(&self, binding: &str, policy: EgressPolicy) -> Channel {
         let caller = Caller { binding: binding.into(), digest: "sha256:00".into() };
-        self.egress.channel(caller, EgressPolicy { hosts: vec![host.parse().unwrap()], private })
+        self.egress.channel(caller, policy)
     }
 
     fn granted(&self, host: &str) -> Channel {
@@ -74,6 +84,11 @@ fn soon() -> SendOptions {
 
 fn within(time: Duration) -> SendOptions {
     SendOptions::until(Instant::now() + time)
+}
+
+/// A file of `tests/tls`.
+fn tls_file(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls")).join(name)
 }
 
 fn get(url: &str) -> Request<Full<Bytes>> {

@@ -110,3 +110,57 @@ async fn a_request_that_is_dropped_leaves_an_entry() {
     assert!(cancelled.is_err());
     assert_eq!(site.outcomes(), ["abandoned"]);
 }
+
+#[tokio::test]
+async fn an_ipv4_address_in_ipv6_is_judged_as_what_it_is() {
+    let (address, seen) = server::http().await;
+    let site = Site::new(EgressLimits::default());
+    let host = format!("http://[::ffff:127.0.0.1]:{}", address.port());
+    let refused = site.channel("one", &host, PrivateAccess::default()).send(get(&host), soon()).await;
+    assert!(
+        matches!(refused, Err(EgressError::AddressNotGranted { kind: AddressKind::Loopback, .. })),
+        "{refused:?}"
+    );
+    assert_eq!(seen.connections(), 0);
+    let metadata = "http://[::ffff:169.254.169.254]";
+    let refused = site.granted(metadata).send(get(metadata), soon()).await;
+    assert!(
+        matches!(refused, Err(EgressError::AddressNotGranted { kind: AddressKind::LinkLocal, .. })),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_path_that_looks_like_a_url_stays_a_path() {
+    let (address, _) = server::http().await;
+    let site = Site::new(EgressLimits::default());
+    let host = format!("http://{address}");
+    for path in ["//evil.test/x", "/http://evil.test/x", "/@evil.test", "/x?u=http://evil.test"] {
+        let text = crate::fetch(&site.granted(&host), &format!("{host}{path}")).await.unwrap();
+        assert_eq!(text.lines().next().unwrap(), format!("HTTP/1.1 GET {path} 0"));
+        assert!(text.contains(&format!("host: {address}")), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_length_that_can_be_read_in_two_ways_and_trailers_never_leave() {
+    let (address, seen) = server::http().await;
+    let site = Site::new(EgressLimits::default());
+    let host = format!("http://{address}");
+    let request = Request::post(&host).header("content-length", "1").header("content-length", "2");
+    let refused = site.granted(&host).send(request.body(Full::from("x")).unwrap(), soon()).await;
+    assert!(matches!(refused, Err(EgressError::Invalid(_))), "{refused:?}");
+    assert_eq!(seen.requests(), 0);
+    let mut trailers = http::HeaderMap::new();
+    trailers.insert("x-late", "1".parse().unwrap());
+    let frames = [
+        Ok::<_, std::convert::Infallible>(http_body::Frame::data(bytes::Bytes::from("body"))),
+        Ok(http_body::Frame::trailers(trailers)),
+    ];
+    let body = http_body_util::StreamBody::new(futures::stream::iter(frames));
+    let request = Request::post(&host).header("trailer", "x-late").body(body).unwrap();
+    let answer = crate::read(site.granted(&host).send(request, soon()).await.unwrap()).await.unwrap();
+    let text = String::from_utf8(answer.to_vec()).unwrap();
+    assert_eq!(text.lines().next().unwrap(), "HTTP/1.1 POST / 4");
+    assert!(!text.contains("x-late"), "{text}");
+}

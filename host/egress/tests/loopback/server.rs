@@ -47,6 +47,36 @@ pub(crate) async fn http() -> (SocketAddr, Arc<Seen>) {
     (address, seen)
 }
 
+/// Answers with the request's cookies, or `none`, and sets one with a number.
+pub(crate) async fn cookies() -> (SocketAddr, Arc<Seen>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let seen = Arc::new(Seen::default());
+    let counted = Arc::clone(&seen);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let counted = Arc::clone(&counted);
+            let service = service_fn(move |request: Request<Incoming>| {
+                let number = counted.requests.fetch_add(1, Ordering::SeqCst) + 1;
+                let cookies = request.headers().get("cookie").and_then(|value| value.to_str().ok());
+                let text = cookies.unwrap_or("none").to_owned();
+                async move {
+                    let response =
+                        Response::builder().header("set-cookie", format!("visit={number}; Path=/"));
+                    Ok::<_, Infallible>(response.body(Full::<Bytes>::from(text)).unwrap())
+                }
+            });
+            tokio::spawn(async move {
+                // A client that goes away in the middle is part of the tests.
+                let _ = auto::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    });
+    (address, seen)
+}
+
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, seen: Arc<Seen>) {
     let service = service_fn(move |request| {
         seen.requests.fetch_add(1, Ordering::SeqCst);

@@ -1,6 +1,7 @@
 //! `[grants.NAME]` as it is written.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use archipel_egress::{OriginPattern, PrivateAccess};
@@ -15,6 +16,9 @@ pub struct GrantConfig {
     pub hosts: Vec<OriginPattern>,
     /// Private addresses that these origins may lead to.
     pub private: PrivateAccess,
+    /// A PEM file, relative to the site file: certificates of these origins must come from its authorities, and those of
+    /// the machine and of the site count for nothing.
+    pub ca: Option<PathBuf>,
     /// Where each secret may go.
     pub secrets: Vec<SecretRule>,
     /// Bytes of durable storage.

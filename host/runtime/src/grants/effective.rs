@@ -41,7 +41,7 @@ impl EffectiveGrants {
         };
         let storage = requested.storage.as_ref().map_or(0, |request| request.bytes.min(grant.storage.0));
         Self {
-            egress: EgressPolicy { hosts, private: grant.private.clone() },
+            egress: EgressPolicy { hosts, private: grant.private.clone(), trust: None },
             secrets: grant
                 .secrets
                 .iter()

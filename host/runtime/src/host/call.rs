@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use archipel_model::OrderId;
+use archipel_model::plugin_evidence::HostCall;
 
 /// What kind of call it is; decides what the imports allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,6 +54,8 @@ pub struct CallReport {
     pub log_tail: Vec<String>,
     /// The end of what it wrote to standard error, where a panic's text is; at most 4 KiB, control characters escaped.
     pub stderr_tail: String,
+    /// The last functions of the host that it called; at most 32.
+    pub host_calls: Vec<HostCall>,
     /// Lines that were over the limit.
     pub log_lines_dropped: u64,
     /// Bytes of request bodies sent.

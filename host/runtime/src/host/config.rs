@@ -6,6 +6,7 @@ use super::state::CallState;
 
 impl config::Host for CallState {
     fn get(&mut self) -> wasmtime::Result<String> {
+        self.trace.begin("config.get", "").end("ok");
         Ok(self.binding.config_json.clone())
     }
 }

@@ -11,7 +11,8 @@ use archipel_model::{Error, LocalToken as ModelToken, SecretBytes};
 use wasmtime::component::Resource;
 use wasmtime_wasi_http::p2::types::HostOutgoingRequest;
 
-use super::errors::{checked_name, to_wit};
+use super::errors::checked_name;
+use super::http::shown;
 use super::state::CallState;
 
 /// Bytes of a secret that a plugin gives into keeping.
@@ -103,7 +104,8 @@ impl CallState {
 
 impl credentials::Host for CallState {
     async fn open(&mut self, name: String) -> wasmtime::Result<Result<Resource<Secret>, WitError>> {
-        Ok(self.open_named(&name).map_err(to_wit))
+        let pending = self.trace.begin("credentials.open", &name);
+        Ok(pending.answer(self.open_named(&name)))
     }
 
     async fn wrap(
@@ -111,7 +113,8 @@ impl credentials::Host for CallState {
         name: String,
         bytes: Vec<u8>,
     ) -> wasmtime::Result<Result<Resource<Secret>, WitError>> {
-        Ok(self.wrap_bytes(name, bytes).map_err(to_wit))
+        let pending = self.trace.begin("credentials.wrap", &name);
+        Ok(pending.answer(self.wrap_bytes(name, bytes)))
     }
 
     async fn make_local_token(
@@ -121,7 +124,8 @@ impl credentials::Host for CallState {
         expires_in_ms: Option<u64>,
         attributes: String,
     ) -> wasmtime::Result<Result<Resource<LocalToken>, WitError>> {
-        Ok(self.make_token(account, secret, expires_in_ms, attributes).map_err(to_wit))
+        let pending = self.trace.begin("credentials.make-local-token", "");
+        Ok(pending.answer(self.make_token(account, secret, expires_in_ms, attributes)))
     }
 
     async fn attach(
@@ -130,15 +134,18 @@ impl credentials::Host for CallState {
         what: Source,
         how: Placement,
     ) -> wasmtime::Result<Result<(), WitError>> {
+        let pending = self.trace.begin("credentials.attach", "");
         let done = self.credential(&what).and_then(|credential| self.attach_to(&request, credential, how));
-        Ok(done.map_err(to_wit))
+        Ok(pending.answer(done))
     }
 
     async fn exchange(
         &mut self,
         request: ExchangeRequest,
     ) -> wasmtime::Result<Result<ExchangeResponse, WitError>> {
-        Ok(self.run_exchange(request).await.map_err(to_wit))
+        let origin = request.url.parse().map_or_else(|_| "?".to_owned(), |uri| shown(&request.method, &uri));
+        let pending = self.trace.begin("credentials.exchange", &origin);
+        Ok(pending.answer(self.run_exchange(request).await))
     }
 }
 

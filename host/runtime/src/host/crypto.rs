@@ -14,7 +14,7 @@ use archipel_vault::{Keys, Signer};
 use serde_json::{Map, Value};
 use wasmtime::component::Resource;
 
-use super::errors::{by, to_wit};
+use super::errors::by;
 use super::http::Outbound;
 use super::jwks::{Jwks, Question};
 use super::passwords::Passwords;
@@ -141,10 +141,11 @@ impl crypto::Host for CallState {
         issuer: String,
         audience: Option<String>,
     ) -> wasmtime::Result<Result<String, WitError>> {
+        let pending = self.trace.begin("crypto.verify-jws", &issuer);
         let (deadline, now_s) = (self.call.deadline, self.now_s());
         let work =
             verify_foreign(self.bytes(&token), self.hooks.outbound(), &issuer, audience.as_deref(), now_s);
-        Ok(by(deadline, work).await.map_err(to_wit))
+        Ok(pending.answer(by(deadline, work).await))
     }
 
     async fn sign(
@@ -153,7 +154,8 @@ impl crypto::Host for CallState {
         claims: String,
         lifetime_s: u32,
     ) -> wasmtime::Result<Result<Resource<Secret>, WitError>> {
-        Ok(self.sign_claims(&purpose, &claims, lifetime_s).map_err(to_wit))
+        let pending = self.trace.begin("crypto.sign", &purpose);
+        Ok(pending.answer(self.sign_claims(&purpose, &claims, lifetime_s)))
     }
 
     async fn verify(
@@ -161,15 +163,17 @@ impl crypto::Host for CallState {
         purpose: String,
         token: Resource<Secret>,
     ) -> wasmtime::Result<Result<String, WitError>> {
-        Ok(self.verify_own(&purpose, &token).map_err(to_wit))
+        let pending = self.trace.begin("crypto.verify", &purpose);
+        Ok(pending.answer(self.verify_own(&purpose, &token)))
     }
 
     async fn hash_password(
         &mut self,
         password: Resource<Secret>,
     ) -> wasmtime::Result<Result<String, WitError>> {
+        let pending = self.trace.begin("crypto.hash-password", "");
         let (password, (crypto, deadline)) = (self.bytes(&password), self.services());
-        Ok(by(deadline, async move { crypto.passwords.hash(password?).await }).await.map_err(to_wit))
+        Ok(pending.answer(by(deadline, async move { crypto.passwords.hash(password?).await }).await))
     }
 
     async fn check_password(
@@ -177,7 +181,8 @@ impl crypto::Host for CallState {
         password: Resource<Secret>,
         phc: String,
     ) -> wasmtime::Result<Result<bool, WitError>> {
+        let pending = self.trace.begin("crypto.check-password", "");
         let (password, (crypto, deadline)) = (self.bytes(&password), self.services());
-        Ok(by(deadline, async move { crypto.passwords.check(password?, phc).await }).await.map_err(to_wit))
+        Ok(pending.answer(by(deadline, async move { crypto.passwords.check(password?, phc).await }).await))
     }
 }

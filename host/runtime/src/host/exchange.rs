@@ -126,16 +126,16 @@ async fn send(
         }
         masker.add(credential.bytes.reveal());
     }
+    let options = outbound.options();
+    outbound.mask_cookies(&options, request.uri(), &mut masker);
     let response =
-        outbound.binding.channel().send(request.map(Full::new), outbound.options()).await.map_err(
-            |error| {
-                let error = Error::from(error);
-                if error.kind == archipel_model::ErrorKind::Forbidden {
-                    outbound.denied(&error.message);
-                }
-                error
-            },
-        )?;
+        outbound.binding.channel().send(request.map(Full::new), options).await.map_err(|error| {
+            let error = Error::from(error);
+            if error.kind == archipel_model::ErrorKind::Forbidden {
+                outbound.denied(&error.message);
+            }
+            error
+        })?;
     let (head, body) = response.into_parts();
     let body = Limited::new(body, MAX_BYTES).collect().await.map_err(|error| {
         let message = if error.is::<LengthLimitError>() {

@@ -8,9 +8,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use archipel_egress::{EgressError, Meter, Origin, SendOptions, Stage};
+use archipel_egress::{CookieJar, EgressError, Meter, Origin, SendOptions, Stage};
 use archipel_vault::Masker;
+use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName};
+use http_body::Frame;
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks,
@@ -18,8 +20,9 @@ use wasmtime_wasi_http::{
 
 use super::attach::{Attached, MARK, Marks};
 use super::binding::BindingContext;
-use super::call::CallInfo;
+use super::call::{CallClass, CallInfo};
 use super::masked_body::MaskedBody;
+use super::trace::Trace;
 
 /// Headers of answers that carry credentials; a plugin gets them by `exchange` with a capture, as handles.
 const CREDENTIALS_IN_ANSWERS: [&str; 5] =
@@ -31,6 +34,11 @@ pub(crate) struct Outbound {
     pub(crate) binding: Arc<BindingContext>,
     call: CallInfo,
     meter: Arc<Meter>,
+    trace: Trace,
+    cookies: Arc<CookieJar>,
+    /// Whose cookies are kept beyond the call: the account's that a driver acts for. AAA calls have none, so that nothing
+    /// of one user's call is there in the next.
+    account: Option<String>,
 }
 
 /// The hooks of one store.
@@ -42,9 +50,16 @@ pub(crate) struct HttpHooks {
 type Answer = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
 
 impl HttpHooks {
-    pub(crate) fn new(binding: Arc<BindingContext>, call: &CallInfo) -> Self {
+    pub(crate) fn new(binding: Arc<BindingContext>, call: &CallInfo, trace: Trace) -> Self {
         Self {
-            outbound: Outbound { binding, call: call.clone(), meter: Arc::default() },
+            outbound: Outbound {
+                binding,
+                call: call.clone(),
+                meter: Arc::default(),
+                trace,
+                cookies: Arc::default(),
+                account: None,
+            },
             marks: Marks::default(),
         }
     }
@@ -53,7 +68,16 @@ impl HttpHooks {
     pub(crate) fn begin(&mut self, call: &CallInfo) {
         self.outbound.call = call.clone();
         self.outbound.meter = Arc::default();
+        self.outbound.cookies = Arc::default();
+        self.outbound.account = None;
         self.marks.clear();
+    }
+
+    /// The call acts for this account.
+    pub(crate) fn act_for(&mut self, account: String) {
+        if self.outbound.call.class == CallClass::Driver {
+            self.outbound.account = Some(account);
+        }
     }
 
     /// The call ends: bytes sent and received.
@@ -82,6 +106,21 @@ impl Outbound {
             order: self.call.order,
             request_id: self.call.request_id.clone(),
             meter: Arc::clone(&self.meter),
+            cookies: Some(match &self.account {
+                Some(account) => self.binding.channel().cookies(account),
+                None => Arc::clone(&self.cookies),
+            }),
+            identity: None,
+        }
+    }
+
+    /// Cookies are credentials that the plugin does not know: an echo of them is masked like any other.
+    pub(crate) fn mask_cookies(&self, send: &SendOptions, uri: &http::Uri, masker: &mut Masker) {
+        let Some(jar) = &send.cookies else { return };
+        if let Ok((origin, target)) = Origin::of_url(&uri.to_string()) {
+            let path = target.split('?').next().unwrap_or_default();
+            let now = self.binding.services.clock.now();
+            jar.values(&origin, path, now).iter().for_each(|value| masker.add(value.as_bytes()));
         }
     }
 
@@ -96,6 +135,21 @@ impl Outbound {
 
     async fn send(
         self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        attached: Option<Vec<Attached>>,
+    ) -> Answer {
+        let pending = self.trace.begin("http", &shown(request.method().as_str(), request.uri()));
+        let answer = self.checked(request, options, attached).await;
+        match &answer {
+            Ok((response, _)) => pending.end(response.status().as_str()),
+            Err(error) => pending.end(error.to_string()),
+        }
+        answer
+    }
+
+    async fn checked(
+        self,
         mut request: http::Request<WasiBody>,
         options: Option<RequestOptions>,
         attached: Option<Vec<Attached>>,
@@ -108,13 +162,13 @@ impl Outbound {
             self.denied("a credential was attached to another request or in an earlier call");
             return Err(Error::HttpRequestDenied);
         };
+        let mut send = self.options();
         let mut masker = Masker::new();
+        self.mask_cookies(&send, request.uri(), &mut masker);
         if !attached.is_empty() {
             let Ok((origin, target)) = Origin::of_url(&request.uri().to_string()) else {
                 return Err(Error::HttpRequestUriInvalid);
             };
-            // A compressed echo could not be masked.
-            request.headers_mut().remove(ACCEPT_ENCODING);
             for credential in attached {
                 let path = target.split('?').next().unwrap_or_default();
                 let (origin, method) = (origin.to_string(), request.method().as_str());
@@ -136,7 +190,10 @@ impl Outbound {
                     .map_err(|()| Error::HttpRequestHeaderSize { field_name: None, field_size: None })?;
             }
         }
-        let mut send = self.options();
+        if !masker.is_empty() {
+            // A compressed echo could not be masked.
+            request.headers_mut().remove(ACCEPT_ENCODING);
+        }
         if let Some(options) = options {
             send.first_byte = [options.connect_timeout, options.first_byte_timeout]
                 .into_iter()
@@ -156,7 +213,7 @@ impl Outbound {
         drop_credentials(&mut head.headers);
         let body = body.map_err(to_wasi).boxed_unsync();
         let body = if masker.is_empty() {
-            body
+            body.map_frame(without_credentials).boxed_unsync()
         } else {
             mask_headers(&mut head.headers, &masker);
             MaskedBody::new(body, masker).boxed_unsync()
@@ -198,10 +255,29 @@ fn is_forbidden(name: &HeaderName) -> bool {
         || name.as_str() == MARK
 }
 
+/// A request as evidence shows it: no path, because a path may hold what only the two sides should know.
+pub(crate) fn shown(method: &str, uri: &http::Uri) -> String {
+    let origin =
+        Origin::of_url(&uri.to_string()).map_or_else(|_| "?".to_owned(), |(origin, _)| origin.to_string());
+    format!("{method} {origin}")
+}
+
 /// Removes what carries credentials.
 pub(crate) fn drop_credentials(headers: &mut HeaderMap) {
     for name in CREDENTIALS_IN_ANSWERS {
         headers.remove(name);
+    }
+}
+
+/// Trailers are headers that come late.
+fn without_credentials(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            drop_credentials(&mut trailers);
+            archipel_egress::headers::strip(&mut trailers);
+            Frame::trailers(trailers)
+        }
+        Err(data) => data,
     }
 }
 

@@ -33,6 +33,7 @@ impl MaskedBody {
         match frame.into_trailers() {
             Ok(mut trailers) => {
                 drop_credentials(&mut trailers);
+                archipel_egress::headers::strip(&mut trailers);
                 mask_headers(&mut trailers, &self.masker);
                 Frame::trailers(trailers)
             }

@@ -6,6 +6,7 @@ use super::state::CallState;
 
 impl state::Host for CallState {
     fn get(&mut self) -> wasmtime::Result<Option<Vec<u8>>> {
+        self.trace.begin("state.get", "").end("ok");
         Ok(self.binding.state.load().as_deref().cloned())
     }
 }

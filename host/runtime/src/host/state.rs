@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use archipel_bindings::handles::{LocalToken, Secret, UserSession};
 use archipel_model::{Error, LocalToken as ModelToken, SecretBytes};
+use archipel_vault::Masker;
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -19,11 +20,15 @@ use super::http::HttpHooks;
 use super::log::LogBudget;
 use super::random::Random;
 use super::stdio::Captured;
+use super::trace::Trace;
 use crate::limiter::{Limiter, StoreBounds};
 use crate::memory_watch::Seen;
 
 /// Headers that one request or answer may carry.
 pub(crate) const MAX_HEADER_BYTES: usize = 64 * 1024;
+
+/// Secrets of one call whose spellings evidence is searched for; of a call that held more, evidence shows no text.
+const MAX_HELD: usize = 64;
 
 /// A row that the host owns and the plugin only borrows: gone with the call, because the canonical ABI makes sure that
 /// no borrow outlives it.
@@ -48,8 +53,11 @@ pub struct CallState {
     pub(crate) stdout: Captured,
     pub(crate) stderr: Captured,
     pub(crate) storage_written: bool,
+    pub(crate) trace: Trace,
     live: HashSet<u32>,
     lent: Vec<Lent>,
+    /// What this call held handles of, one more than [`MAX_HELD`] at most.
+    held: Vec<SecretBytes>,
     seen: Option<Seen>,
 }
 
@@ -70,11 +78,12 @@ impl CallState {
         table.set_max_capacity(bounds.handles);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(MAX_HEADER_BYTES);
+        let trace = Trace::default();
         let mut state = Self {
             wasi: super::clock::virtual_wasi(&binding.services.clock, &stdout, &stderr),
             random: Random::new(call.class),
             http,
-            hooks: HttpHooks::new(Arc::clone(&binding), &call),
+            hooks: HttpHooks::new(Arc::clone(&binding), &call, trace.clone()),
             table,
             limits: Limiter::new(bounds),
             binding,
@@ -83,8 +92,10 @@ impl CallState {
             stdout,
             stderr,
             storage_written: false,
+            trace,
             live: HashSet::new(),
             lent: Vec::new(),
+            held: Vec::new(),
             seen: None,
         };
         state.log.begin();
@@ -95,6 +106,7 @@ impl CallState {
     pub fn begin_call(&mut self, call: CallInfo) {
         self.random = Random::new(call.class);
         self.hooks.begin(&call);
+        self.trace.begin_call();
         self.log.begin();
         self.stdout.clear();
         self.stderr.clear();
@@ -123,12 +135,14 @@ impl CallState {
                 row.token = SecretBytes::new(Vec::new());
             }
         }
+        self.held.clear();
         self.log.end(&self.binding, &self.call, &self.stdout, &self.stderr);
         let (bytes_sent, bytes_received) = self.hooks.end();
         CallReport {
             storage_written: self.storage_written,
             log_tail: self.log.take_tail(),
             stderr_tail: self.stderr.tail(),
+            host_calls: self.trace.calls(),
             log_lines_dropped: self.log.dropped(),
             bytes_sent,
             bytes_received,
@@ -143,6 +157,19 @@ impl CallState {
     /// The secrets that the plugin held handles of since this was asked last.
     pub(crate) fn take_seen(&mut self) -> Seen {
         self.seen.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// What the texts of this call must not show. `None` = it held too many secrets to look for.
+    pub(crate) fn masker(&self) -> Option<Masker> {
+        let mut masker = Masker::new();
+        self.held.iter().for_each(|secret| masker.add(secret.reveal()));
+        (self.held.len() <= MAX_HELD).then_some(masker)
+    }
+
+    fn note_held(&mut self, bytes: &SecretBytes) {
+        if self.held.len() <= MAX_HELD && !self.held.iter().any(|known| known.reveal() == bytes.reveal()) {
+            self.held.push(bytes.clone());
+        }
     }
 
     fn note_seen(&mut self, name: &str, bytes: &SecretBytes) {
@@ -181,6 +208,7 @@ impl CallState {
         name: impl Into<String>,
         bytes: SecretBytes,
     ) -> Result<Resource<Secret>, Error> {
+        self.note_held(&bytes);
         let row = self.table.push(Secret { name: name.into(), bytes }).map_err(|_| full())?;
         self.live.insert(row.rep());
         Ok(row)
@@ -208,6 +236,7 @@ impl CallState {
         if let Some(secret) = &token.secret {
             self.note_seen("local-token", secret);
         }
+        self.hooks.act_for(format!("{}/{}", token.made_by, token.account));
         let row = self.give_token(token)?;
         self.lent.push(Lent::Token(row.rep()));
         Ok(Resource::new_borrow(row.rep()))
@@ -219,6 +248,7 @@ impl CallState {
     /// The table is full.
     pub fn lend_session(&mut self, token: SecretBytes) -> Result<Resource<UserSession>, Error> {
         self.note_seen("session", &token);
+        self.note_held(&token);
         let row = self.table.push(UserSession { token }).map_err(|_| full())?;
         self.live.insert(row.rep());
         self.lent.push(Lent::Session(row.rep()));
@@ -250,6 +280,9 @@ impl CallState {
     }
 
     pub(crate) fn give_token(&mut self, token: ModelToken) -> Result<Resource<LocalToken>, Error> {
+        if let Some(secret) = &token.secret {
+            self.note_held(secret);
+        }
         let row = self.table.push(LocalToken { token }).map_err(|_| full())?;
         self.live.insert(row.rep());
         Ok(row)

@@ -7,7 +7,7 @@ use archipel_bindings::latest::archipel::host::storage::{self, KeyPage};
 use archipel_bindings::latest::archipel::host::types::Error as WitError;
 use archipel_model::Error;
 
-use super::errors::{by, to_wit};
+use super::errors::by;
 use super::state::CallState;
 
 /// Bytes of a key.
@@ -44,20 +44,23 @@ impl CallState {
 
 impl storage::Host for CallState {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, WitError>> {
+        let pending = self.trace.begin("storage.get", &key);
         let binding = &self.binding;
         let work = async {
             check_key(&key)?;
             binding.services.storage.get(&binding.name, &key).await
         };
-        Ok(by(self.call.deadline, work).await.map_err(to_wit))
+        Ok(pending.answer(by(self.call.deadline, work).await))
     }
 
     async fn set(&mut self, key: String, value: Vec<u8>) -> wasmtime::Result<Result<(), WitError>> {
-        Ok(self.store(&key, Some(value)).await.map_err(to_wit))
+        let pending = self.trace.begin("storage.set", &key);
+        Ok(pending.answer(self.store(&key, Some(value)).await))
     }
 
     async fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), WitError>> {
-        Ok(self.store(&key, None).await.map_err(to_wit))
+        let pending = self.trace.begin("storage.delete", &key);
+        Ok(pending.answer(self.store(&key, None).await))
     }
 
     async fn compare_and_swap(
@@ -66,15 +69,16 @@ impl storage::Host for CallState {
         expected: Option<Vec<u8>>,
         new: Option<Vec<u8>>,
     ) -> wasmtime::Result<Result<bool, WitError>> {
+        let pending = self.trace.begin("storage.compare-and-swap", &key);
         let checked =
             check_key(&key).and_then(|()| check_value(new.as_deref())).and_then(|()| self.check_write());
         if let Err(error) = checked {
-            return Ok(Err(to_wit(error)));
+            return Ok(pending.answer(Err(error)));
         }
         self.storage_written = true;
         let (binding, quota) = (&self.binding, self.binding.grants.storage);
         let work = binding.services.storage.compare_and_swap(&binding.name, &key, expected, new, quota);
-        Ok(by(self.call.deadline, work).await.map_err(to_wit))
+        Ok(pending.answer(by(self.call.deadline, work).await))
     }
 
     async fn list_keys(
@@ -83,6 +87,7 @@ impl storage::Host for CallState {
         cursor: Option<String>,
         limit: u32,
     ) -> wasmtime::Result<Result<KeyPage, WitError>> {
+        let pending = self.trace.begin("storage.list-keys", &prefix);
         let binding = &self.binding;
         let work = async {
             if prefix.len() > MAX_KEY || cursor.as_ref().is_some_and(|cursor| cursor.len() > 4 * MAX_KEY) {
@@ -95,7 +100,7 @@ impl storage::Host for CallState {
             binding.services.storage.list_keys(&binding.name, &prefix, cursor.as_deref(), limit).await
         };
         let page = by(self.call.deadline, work).await;
-        Ok(page.map(|(keys, next)| KeyPage { keys, next }).map_err(to_wit))
+        Ok(pending.answer(page.map(|(keys, next)| KeyPage { keys, next })))
     }
 }
 

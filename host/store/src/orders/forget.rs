@@ -6,6 +6,7 @@ use bytes::Bytes;
 use super::OrderCollection;
 use super::events::StoredEvent;
 use super::idempotency::Kept;
+use crate::egress;
 use crate::engine::{Commit, CommitError, Key, Range};
 use crate::judge::{log_key, sequence_of};
 use crate::keys::{self, Scope};
@@ -37,6 +38,8 @@ impl OrderCollection {
         if let Some(id) = keys::order_at_end(index)
             && let Some((stored, raw)) = self.read(id).await?
         {
+            // First, because it may be many commits: what is cut short is taken up again with the order.
+            egress::forget(&*self.engine, id).await?;
             commit.is(keys::order(id), Some(raw)).delete(keys::order(id));
             for scope in Scope::of(&stored.order) {
                 commit.delete(keys::with_id(&scope.closed(), id));

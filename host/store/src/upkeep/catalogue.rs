@@ -67,7 +67,7 @@ const fn of(prefix: &'static [u8], name: &'static str, holds: Holds) -> Collecti
 }
 
 /// All of them, by prefix.
-pub(super) static ALL: [Collection; 42] = [
+pub(super) static ALL: [Collection; 44] = [
     index(b"aa/", "index: audit by address"),
     of(b"ac/", "audit chain", Holds::Bytes(Keys::Text)),
     of(b"ad/", "audit", Holds::Chained(Keys::Sequence)),
@@ -89,6 +89,8 @@ pub(super) static ALL: [Collection; 42] = [
     of(b"it/", "index: idempotency keys by time", Holds::Index { leftovers: true }),
     index(b"l/", "index: open orders"),
     of(b"m/", "label", Holds::Label),
+    of(b"nf/", "outgoing requests forgotten", Holds::Numbers(Keys::Id)),
+    of(b"ng/", "outgoing requests", Holds::Records(Keys::Hex)),
     of(b"o/", "orders", Holds::Records(Keys::Id)),
     index(b"or/", "index: orders by origin"),
     of(b"p/", "plugin storage", Holds::Bytes(Keys::Plugin)),

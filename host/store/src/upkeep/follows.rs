@@ -4,6 +4,7 @@
 
 use archipel_identity::store::Session;
 use archipel_model::audit::{AddressUse, AuditRecord};
+use archipel_model::egress::EgressEntry;
 use archipel_model::order::State;
 use archipel_model::{Error, Timestamp};
 use archipel_orders::usage::{Account, Line};
@@ -98,6 +99,13 @@ pub(super) fn follows(collection: &Collection, key: &[u8], value: &[u8]) -> Resu
                 false => Err(misplaced()),
             }
         }
+        (Holds::Records(_), b"ng/") => {
+            let entry: EgressEntry = decode(value)?;
+            match entry.order.map(keys::egress) {
+                Some(log) if key.starts_with(&log) => Ok(Follows::default()),
+                _ => Err(misplaced()),
+            }
+        }
         (Holds::Records(_), b"uh/") => decode::<usage::Step>(value).map(|_| Follows::default()),
         (Holds::Bytes(_), b"ui/") => match usage::sums_of(key) {
             Some(_) => Ok(Follows::default()),
@@ -155,6 +163,7 @@ pub(super) fn version(collection: &Collection, value: &[u8]) -> Option<(u8, u8)>
         (Holds::Records(_), b"ha/") => AddressUse::VERSION,
         (Holds::Records(_), b"ua/") => Account::VERSION,
         (Holds::Records(_), b"ul/") => Line::VERSION,
+        (Holds::Records(_), b"ng/") => EgressEntry::VERSION,
         (Holds::Records(_), b"uh/") => usage::Step::VERSION,
         (Holds::Passing, b"cl/") => Holder::VERSION,
         (Holds::Chained(_), _) => return value.get(CHAINED).map(|version| (*version, AuditRecord::VERSION)),

@@ -9,6 +9,7 @@ use archipel_api::{ReloadHook, Reloaded};
 use archipel_model::order::{Allocation, Kind, Status};
 use archipel_model::plugin::*;
 use archipel_model::plugin_admin::{PluginAdmin, PluginState, PluginStatus};
+use archipel_model::plugin_evidence::PluginEvidence;
 use archipel_model::power::PowerAction;
 use archipel_model::site::{CloudBinding, CloudState, Generation, Site, SweepPolicy};
 use archipel_model::{Clock, CloudName, Error, FederationUser, LocalToken, SecretBytes, SystemClock};
@@ -413,6 +414,8 @@ impl Plugins {
             requested: serde_json::json!({"hosts": []}),
             granted: Value::Null,
             figures: BTreeMap::new(),
+            quarantine: None,
+            quarantines: 0,
             last_error: last_error.map(str::to_owned),
             since: SystemClock.now(),
             start: "fresh".into(),
@@ -441,6 +444,15 @@ impl PluginAdmin for Plugins {
 
     fn get(&self, name: &str) -> Option<PluginStatus> {
         self.0.lock().unwrap().get(name).cloned()
+    }
+
+    fn evidence(&self, name: &str) -> Option<PluginEvidence> {
+        self.get(name).map(|status| PluginEvidence {
+            plugin: status.name,
+            quarantine: None,
+            failures: Vec::new(),
+            forgotten: 0,
+        })
     }
 
     async fn reload(&self, name: Option<&str>) -> Result<Vec<PluginStatus>, Error> {

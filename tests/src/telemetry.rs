@@ -17,6 +17,8 @@ const MOST: Duration = Duration::from_secs(30);
 const KEPT: (&str, &str) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
 /// The trace of the client that does not.
 const LEFT_OUT: &str = "0af7651916cd43dd8448eb211c80319c";
+/// Signs events that leave the site.
+const HOOK: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// What the collector wants to see in a header.
 pub const KEY: &str = "a-key-of-the-collector";
 
@@ -67,7 +69,11 @@ pub struct Received {
 /// What is missing, or what must not be there.
 pub async fn story(endpoint: &str, received: impl Fn() -> Result<Received>) -> Result<String> {
     let mut site = Site::temporary()?;
-    site.config["secrets"] = json!({"collector": {"value": KEY}});
+    site.config["secrets"] = json!({"collector": {"value": KEY}, "hook": {"value": HOOK}});
+    // A request that leaves the site, and is refused: nobody there knows the path.
+    site.config["events"] = json!({"webhook": [
+        {"name": "hook", "url": format!("{endpoint}/hook"), "secrets": ["hook"], "private": true},
+    ]});
     site.config["telemetry"] = json!({
         "otlp": endpoint, "headers": {"x-collector-key": "collector"}, "private": true, "metrics_every_s": 1,
         "attributes": {"deployment.environment.name": "test"},
@@ -88,7 +94,7 @@ pub async fn story(endpoint: &str, received: impl Fn() -> Result<Received>) -> R
     let until = Instant::now() + MOST;
     loop {
         let all = received()?;
-        match judge(&all, &site, &ours, id(&order)) {
+        match judge(&all, &site, endpoint, (&ours, id(&order))) {
             Ok(said) => return Ok(said),
             Err(error) if Instant::now() > until => bail!("{error:#}"),
             Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
@@ -96,7 +102,7 @@ pub async fn story(endpoint: &str, received: impl Fn() -> Result<Received>) -> R
     }
 }
 
-fn judge(all: &Received, site: &Site, ours: &str, order: &str) -> Result<String> {
+fn judge(all: &Received, site: &Site, endpoint: &str, (ours, order): (&str, &str)) -> Result<String> {
     let named = |name: &str| all.spans.iter().filter(|span| span.name == name).cloned().collect::<Vec<_>>();
     let server: Vec<Span> =
         named("POST /v1/computes").into_iter().filter(|span| span.trace == KEPT.0).collect();
@@ -141,6 +147,11 @@ fn judge(all: &Received, site: &Site, ours: &str, order: &str) -> Result<String>
         .collect();
     let driven = named("compute.request-instance").into_iter().any(|span| steps.contains(&span.parent));
     ensure!(driven, "no span of compute.request-instance below one of {} steps of the order", steps.len());
+    let left = named("POST").into_iter().any(|span| {
+        let port = format!(":{}", attribute(&span, "server.port"));
+        span.kind == 3 && endpoint.ends_with(&port) && attribute(&span, "http.response.status_code") == "404"
+    });
+    ensure!(left, "no span of the request that left the site");
     ensure!(
         !all.spans.iter().any(|span| span.trace == LEFT_OUT),
         "a trace that its client did not want was sent"

@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use archipel_model::egress::EgressEntry;
-use archipel_model::{Clock, OrderId};
+use archipel_model::{Clock, OrderId, SPAN};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderValue, Method, Request, Response, Uri, Version};
 use http_body_util::BodyExt;
 use rustls::ClientConfig;
 use tokio::sync::Semaphore;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use crate::address::PrivateAccess;
 use crate::body::{BoxError, RequestBody, ResponseBody, ResponseParts};
@@ -216,10 +218,34 @@ impl Channel {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        let span = tracing::info_span!(
+            target: SPAN, "request out", "otel.kind" = "client", "otel.name" = request.method().as_str(),
+            "otel.status_code" = Empty, "http.request.method" = request.method().as_str(),
+            "server.address" = Empty, "server.port" = Empty, "http.response.status_code" = Empty,
+        );
+        let answer = self.attempt(request, options).instrument(span.clone()).await;
+        match &answer {
+            Ok(response) => span.record("http.response.status_code", response.status().as_u16()),
+            Err(_) => span.record("otel.status_code", "ERROR"),
+        };
+        answer
+    }
+
+    async fn attempt<B>(
+        &self,
+        request: Request<B>,
+        options: SendOptions,
+    ) -> Result<Response<ResponseBody>, EgressError>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
         let mut record = self.record(&request, &options);
         let checked = Origin::of_url(&request.uri().to_string()).map_err(EgressError::from).and_then(
             |(origin, target)| {
                 record.entry.origin = origin.to_string();
+                // Not the path: what is in it is the plugin's, and may be secret.
+                Span::current().record("server.address", &origin.host).record("server.port", origin.port);
                 if !self.policy.allows(&origin) {
                     return Err(EgressError::NotGranted { origin: origin.to_string() });
                 }

@@ -15,6 +15,8 @@ use archipel_vault::Vault;
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
+use tracing::instrument::WithSubscriber;
+use tracing::subscriber::NoSubscriber;
 
 use crate::config::TelemetryConfig;
 
@@ -102,8 +104,9 @@ impl Sender {
     async fn attempt(&self, path: &str, body: Bytes) -> Result<(), Failed> {
         let request = self.request(path, body).map_err(Failed::for_good)?;
         let options = SendOptions::until(Instant::now() + self.timeout);
-        let answer =
-            self.channel.send(request, options).await.map_err(|error| Failed::for_now(error.to_string()))?;
+        // A span for what sends spans would be sent with the next, for ever.
+        let sent = self.channel.send(request, options).with_subscriber(NoSubscriber::default());
+        let answer = sent.await.map_err(|error| Failed::for_now(error.to_string()))?;
         let (head, mut body) = answer.into_parts();
         let mut read = 0;
         while read <= ANSWER {

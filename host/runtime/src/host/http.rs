@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName};
 use http_body::Frame;
 use http_body_util::BodyExt;
+use tracing::Instrument;
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks,
 };
@@ -243,7 +244,8 @@ impl WasiHttpHooks for HttpHooks {
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Answer> + Send> {
         let attached = self.marks.take(request.headers_mut());
-        Box::new(self.outbound.clone().send(request, options, attached))
+        // On a task of its own, and still below the call in a trace.
+        Box::new(self.outbound.clone().send(request, options, attached).in_current_span())
     }
 }
 

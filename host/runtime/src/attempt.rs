@@ -11,6 +11,7 @@ use crate::config::RuntimeConfig;
 use crate::grants::GrantConfig;
 use crate::manager::Manager;
 use crate::refusal::Refusal;
+use crate::signatures::SignaturePolicy;
 use crate::site::{self, Admitted};
 
 /// What an attempt at a generation came to.
@@ -63,7 +64,7 @@ impl Manager {
         };
         let mut first: Option<Refusal> = last.clone();
         for version in newest.into_iter().chain(older) {
-            match self.admit_all(wants, version, &grant).await {
+            match self.admit_all(wants, version, &grant, &config.signatures).await {
                 Ok(bindings) => {
                     attempt.admitted.extend(bindings.into_iter().map(|(name, binding)| (name, Ok(binding))));
                     attempt.serving.insert(name.to_owned(), Arc::clone(version));
@@ -96,17 +97,19 @@ impl Manager {
         wants: &[Want],
         version: &Arc<Plugin>,
         grant: &GrantConfig,
+        signatures: &SignaturePolicy,
     ) -> Result<Vec<(String, Arc<Binding>)>, Refusal> {
         let mut bindings = Vec::with_capacity(wants.len());
         for want in wants {
             let previous = self.bindings.get(&want.binding);
             let binding = admission::admit(
-                &self.machine,
+                &self.loader,
                 &self.services,
                 &self.folders_root,
                 want,
                 version,
                 grant,
+                signatures,
                 previous,
             )
             .await?;

@@ -44,6 +44,15 @@ pub(crate) struct Want {
     pub(crate) concurrency: usize,
 }
 
+/// What the site file says of a plugin, wherever it is used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms<'a> {
+    /// `[grants.NAME]`.
+    pub(crate) grant: &'a GrantConfig,
+    /// `[signatures]`.
+    pub(crate) signatures: &'a SignaturePolicy,
+}
+
 /// Makes a binding, or keeps the one there is where nothing changed.
 pub(crate) async fn admit(
     loader: &Loader,
@@ -51,8 +60,7 @@ pub(crate) async fn admit(
     folders_root: &Path,
     want: &Want,
     plugin: &Arc<Plugin>,
-    grant: &GrantConfig,
-    signatures: &SignaturePolicy,
+    terms: Terms<'_>,
     previous: Option<&Arc<Binding>>,
 ) -> Result<Arc<Binding>, Refusal> {
     for interface in &want.needs {
@@ -66,11 +74,11 @@ pub(crate) async fn admit(
     }
     // Of the same name in the same place: what an upgrade would change.
     let older = previous.map(|binding| &*binding.plugin).filter(|older| older.digest != plugin.digest);
-    signatures.admits(&plugin.name, &plugin.interfaces, &plugin.signed.load())?;
+    terms.signatures.admits(&plugin.name, &plugin.interfaces, &plugin.signed.load())?;
     let config = Value::Object(want.config.clone());
     check_config(plugin, &want.place, &config)?;
-    let mut grants = check_grants(plugin, older, &want.place, grant, signatures, &config)?;
-    if let Some(ca) = &grant.ca {
+    let mut grants = check_grants(plugin, older, &want.place, terms, &config)?;
+    if let Some(ca) = &terms.grant.ca {
         let ca = folders_root.join(ca);
         let trust = blocking(move || archipel_egress::Trust::only(&ca)).await?;
         grants.egress.trust =
@@ -174,8 +182,7 @@ fn check_grants(
     plugin: &Plugin,
     older: Option<&Plugin>,
     place: &str,
-    grant: &GrantConfig,
-    signatures: &SignaturePolicy,
+    Terms { grant, signatures }: Terms<'_>,
     config: &Value,
 ) -> Result<EffectiveGrants, Refusal> {
     let requested = &plugin.manifest.capabilities;

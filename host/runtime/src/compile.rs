@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use wasmparser::Validator;
 
 use crate::engine;
 use crate::explain;
@@ -88,7 +89,10 @@ fn make(job: &Job) -> Result<(Done, Vec<u8>), Refusal> {
     match &job.work {
         Work::Explain => Ok((done(None, Vec::new()), Vec::new())),
         // What it is compiled to depends on its configuration, which is not known here.
-        Work::Load if prepares => Ok((done(None, Vec::new()), Vec::new())),
+        Work::Load if prepares => {
+            validate(&job.wasm)?;
+            Ok((done(None, Vec::new()), Vec::new()))
+        }
         Work::Load | Work::Compile => plainly(None),
         Work::Prepare(preparation) => match snapshot::prepare(&job.wasm, preparation, &job.limits)? {
             Prepared::Plain { because } => plainly(Some(because)),
@@ -98,6 +102,12 @@ fn make(job: &Job) -> Result<(Done, Vec<u8>), Refusal> {
             },
         },
     }
+}
+
+/// As compiling would: what is damaged is told when it is dropped, not when a place first wants it.
+fn validate(wasm: &[u8]) -> Result<(), Refusal> {
+    let mut validator = Validator::new_with_features(engine::features());
+    validator.validate_all(wasm).map(drop).map_err(|error| Refusal::Compile(clean(&error.to_string())))
 }
 
 fn compile(wasm: &[u8], limits: &RuntimeLimits) -> Result<Vec<u8>, Refusal> {

@@ -51,6 +51,22 @@ pub struct EngineFacts {
     pub compatibility: String,
 }
 
+/// Most advisories of the last two years are in these, and no plugin needs them.
+const UNNEEDED: [WasmFeatures; 7] = [
+    WasmFeatures::GC,
+    WasmFeatures::FUNCTION_REFERENCES,
+    WasmFeatures::EXCEPTIONS,
+    WasmFeatures::THREADS,
+    WasmFeatures::MEMORY64,
+    WasmFeatures::CM_ASYNC,
+    WasmFeatures::RELAXED_SIMD,
+];
+
+/// What a component may use, for validating one that is not compiled yet.
+pub(crate) fn features() -> WasmFeatures {
+    UNNEEDED.into_iter().fold(WasmFeatures::default(), WasmFeatures::difference)
+}
+
 /// What both engines share.
 fn base(limits: &RuntimeLimits) -> Config {
     let mut config = Config::new();
@@ -65,16 +81,7 @@ fn base(limits: &RuntimeLimits) -> Config {
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .shared_memory(false)
         .parallel_compilation(true);
-    // Most advisories of the last two years are in these, and no plugin needs them.
-    for unneeded in [
-        WasmFeatures::GC,
-        WasmFeatures::FUNCTION_REFERENCES,
-        WasmFeatures::EXCEPTIONS,
-        WasmFeatures::THREADS,
-        WasmFeatures::MEMORY64,
-        WasmFeatures::CM_ASYNC,
-        WasmFeatures::RELAXED_SIMD,
-    ] {
+    for unneeded in UNNEEDED {
         config.wasm_features(unneeded, false);
     }
     config

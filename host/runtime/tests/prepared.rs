@@ -123,4 +123,10 @@ async fn an_init_that_fails_keeps_the_plugin_from_serving() {
 async fn what_no_place_wants_is_checked_and_not_compiled() {
     let site = Started::new(&[("spare.wasm", &prepared("", COUNTS))], AUTHZ).await;
     assert_eq!(site.status("spare").state, PluginState::Checked);
+    let mut damaged = prepared("", COUNTS);
+    let at = damaged.len() / 2;
+    damaged[at..at + 8].fill(0xff);
+    site.drop_file("spare.wasm", &damaged);
+    site.until("spare", |status| status.state == PluginState::Rejected).await;
+    assert!(site.error("spare").contains("it cannot be compiled"), "{}", site.error("spare"));
 }

@@ -1,6 +1,8 @@
 //! A site in a temporary folder: its file, its plugins, its users. What a test wants different it changes in
 //! [`Site::config`] before it starts the daemon.
 
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -82,7 +84,7 @@ impl Site {
             vec![user("alice", &["physics"][..]), user("bob", &["biology"][..]), user("admin", &[][..])];
         let mut site = Self { config: Value::Null, folder, users };
         site.config = site.default_config()?;
-        std::fs::create_dir_all(site.plugin_dir())?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o755).create(site.plugin_dir())?;
         for name in PLUGINS {
             site.drop_plugin(name, &built::plugin(name)?)?;
         }
@@ -175,7 +177,15 @@ impl Site {
     /// When the disk refuses.
     pub fn drop_plugin(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let beside = self.plugin_dir().join(format!(".{name}.part"));
-        std::fs::write(&beside, bytes).with_context(|| format!("writing {}", beside.display()))?;
+        // Whatever the umask: what others may write is refused.
+        std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o644)
+            .open(&beside)
+            .and_then(|mut file| file.write_all(bytes))
+            .with_context(|| format!("writing {}", beside.display()))?;
         std::fs::rename(&beside, self.plugin_dir().join(format!("{name}.wasm")))?;
         Ok(())
     }

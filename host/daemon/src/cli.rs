@@ -96,7 +96,7 @@ pub(crate) enum Command {
     ///   id = "site-a.example.org"
     ///
     /// Sections: [site], [[identity]], [[authorization]], [[cloud]], [[limit]], [[events.kafka]], [[events.webhook]],
-    /// [audit], [grants.PLUGIN], [secrets.NAME], [limits.{plugins,api,orders,identity}]. Every key can be set from the environment as ARCHIPEL__SECTION__KEY, e.g.
+    /// [audit], [grants.PLUGIN], [signatures], [secrets.NAME], [limits.{plugins,api,orders,identity}]. Every key can be set from the environment as ARCHIPEL__SECTION__KEY, e.g.
     /// ARCHIPEL__SITE__LISTEN=127.0.0.1:8080 or ARCHIPEL__CLOUD__EAST__STATE=draining (an item of a list by its index
     /// or its name).
     #[command(
@@ -448,6 +448,22 @@ pub(crate) enum SweepCommand {
     },
 }
 
+/// `archipel plugin install`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  archipel plugin install my_mapper.wasm                    with my_mapper.wasm.minisig, if that is beside it\n  archipel plugin install oci://ghcr.io/example/my-mapper:1.0\n\nARCHIPEL_REGISTRY_USER and ARCHIPEL_REGISTRY_PASSWORD log in to a registry."
+)]
+pub(crate) struct InstallArgs {
+    /// A file, or oci://HOST/REPOSITORY:TAG (or @sha256:...).
+    pub(crate) source: String,
+    /// The plugin's name at this site; that of the file or the repository where left out.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Its signature, where it is not beside the file or in the registry.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signature: Option<PathBuf>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
     /// List the plugins of a running site, refused ones with the reason.
@@ -473,7 +489,13 @@ pub(crate) enum PluginCommand {
         file: PathBuf,
     },
 
-    /// Show what a .wasm file or a dropped plugin is: what it does, asks for and may do.
+    /// Put a plugin with its signature into the site's folder, from a file or from an OCI registry.
+    ///
+    /// It is checked first, and its signature is judged by [signatures] of the site file; what would be refused is not
+    /// installed. A running site takes it at once, as far as its grant allows.
+    Install(InstallArgs),
+
+    /// Show what a .wasm file or a dropped plugin is: what it does, would be able to do, lacks, and how to mend it.
     Explain {
         /// A file, or the name of a plugin in the site's folder.
         plugin: String,

@@ -41,7 +41,7 @@ pub(crate) struct Config {
     pub(crate) base: PathBuf,
     /// `[site]`.
     pub(crate) site: SiteSection,
-    /// `[[identity]]`, `[[authorization]]`, `[[cloud]]`, `[grants.NAME]`, `[limits.plugins]`.
+    /// `[[identity]]`, `[[authorization]]`, `[[cloud]]`, `[grants.NAME]`, `[signatures]`, `[limits.plugins]`.
     pub(crate) runtime: RuntimeConfig,
     /// `[[limit]]`.
     pub(crate) limit: Vec<LimitRule>,
@@ -113,6 +113,7 @@ impl Config {
             authorization: reader.array("authorization"),
             cloud: reader.array("cloud"),
             grants: reader.entries("grants").into_iter().collect(),
+            signatures: reader.section("signatures").unwrap_or_default(),
             ..RuntimeConfig::default()
         };
         let limit: Vec<LimitRule> = reader.array("limit");

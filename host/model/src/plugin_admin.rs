@@ -90,7 +90,8 @@ pub struct PluginStatus {
     pub last_error: Option<String>,
     /// When it came into this state.
     pub since: Timestamp,
-    /// `warm` or `fresh`, and whether it came from the AOT cache.
+    /// How its instances begin: `warm` or `fresh`, from a snapshot or prepared in each (and why), from the AOT cache or
+    /// compiled now.
     pub start: String,
 }
 

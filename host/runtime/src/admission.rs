@@ -1,12 +1,13 @@
 //! From bytes to a plugin, and from a plugin to a binding. No code of a plugin runs before all of this has passed.
 //!
-//! | step | of | refuses |
-//! |---|---|---|
-//! | check | bytes | what is no plugin ([`explain`](crate::explain)) |
-//! | compile | bytes | what the compiler refuses, or what takes too much |
-//! | link | component | imports of another type than ours |
-//! | grants, configuration | binding | what is not granted, or does not fit the schema |
-//! | trial | binding | exports of another type than ours, an `init` that fails |
+//! | step | of | where | refuses |
+//! |---|---|---|---|
+//! | check | bytes | [`compile`](crate::compile) process | what is no plugin ([`explain`](crate::explain)) |
+//! | compile | bytes | the same | what the compiler refuses, or what takes too much |
+//! | link | component | [`image`](crate::image) | imports of another type than ours |
+//! | signature, grants, configuration | binding | here | what is not signed or granted, or does not fit the schema |
+//! | prepare | binding | compile process | an `init` that fails ([`snapshot`](crate::snapshot)) |
+//! | trial | binding | here | exports of another type than ours, an `init` that fails |
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,81 +15,17 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use crate::aot::{AotCache, Trusted};
 use crate::call::{Binding, Plugin};
-use crate::compile::Compiler;
 use crate::config::PluginConfig;
-use crate::explain::{Checked, check};
-use crate::exports::Exports;
-use crate::figures::Figures;
 use crate::folder::granted_files;
-use crate::grants::{EffectiveGrants, GrantConfig};
+use crate::grants::{CapabilityDiff, EffectiveGrants, GrantConfig, Pin};
 use crate::host::{BindingContext, Services};
-use crate::machine::Machine;
+use crate::image::{Loader, blocking};
+use crate::job::Preparation;
 use crate::refusal::Refusal;
-use crate::supervise::Supervisor;
+use crate::signatures::SignaturePolicy;
 use crate::threads::Pace;
 use crate::warm::WarmPool;
-
-/// Makes a plugin of the bytes of a file.
-pub(crate) async fn load(
-    machine: &Machine,
-    cache: &AotCache,
-    compiler: &Compiler,
-    name: &str,
-    bytes: Vec<u8>,
-    figures: Arc<Figures>,
-) -> Result<Plugin, Refusal> {
-    let checked = check(&bytes, &machine.limits)?;
-    let cached = {
-        let (cache, digest) = (cache.clone(), checked.digest.clone());
-        blocking(move || cache.get(&digest)).await?
-    };
-    if let Some(artefact) = cached {
-        match link(machine, name, &checked, &artefact, true, Arc::clone(&figures)) {
-            Err(Refusal::Compile(reason)) => {
-                tracing::warn!(plugin = name, reason, "cached machine code does not load; compiling again")
-            }
-            other => return other,
-        }
-    }
-    let artefact = Trusted::from_own_compiler(compiler.compile(bytes, &machine.limits).await?);
-    let plugin = link(machine, name, &checked, &artefact, false, figures)?;
-    let (cache, digest) = (cache.clone(), checked.digest);
-    blocking(move || cache.put(&digest, &artefact)).await?;
-    Ok(plugin)
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Refusal::Unreadable(error.to_string()))
-}
-
-fn link(
-    machine: &Machine,
-    name: &str,
-    checked: &Checked,
-    artefact: &Trusted,
-    from_cache: bool,
-    figures: Arc<Figures>,
-) -> Result<Plugin, Refusal> {
-    let component = artefact.load(&machine.engine)?;
-    let pre = machine
-        .linker
-        .instantiate_pre(&component)
-        .map_err(|error| Refusal::Contract(format!("{error:#}")))?;
-    let exports = Exports::find(&pre, checked)?;
-    Ok(Plugin {
-        name: name.to_owned(),
-        digest: checked.digest.clone(),
-        manifest: checked.manifest.clone(),
-        interfaces: checked.interfaces(),
-        exports,
-        pre,
-        from_cache,
-        supervisor: Supervisor::new(&machine.limits),
-        figures,
-    })
-}
 
 /// What the site file wants of one plugin in one place.
 #[derive(Clone, Debug)]
@@ -107,14 +44,23 @@ pub(crate) struct Want {
     pub(crate) concurrency: usize,
 }
 
+/// What the site file says of a plugin, wherever it is used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms<'a> {
+    /// `[grants.NAME]`.
+    pub(crate) grant: &'a GrantConfig,
+    /// `[signatures]`.
+    pub(crate) signatures: &'a SignaturePolicy,
+}
+
 /// Makes a binding, or keeps the one there is where nothing changed.
 pub(crate) async fn admit(
-    machine: &Arc<Machine>,
+    loader: &Loader,
     services: &Services,
     folders_root: &Path,
     want: &Want,
     plugin: &Arc<Plugin>,
-    grant: &GrantConfig,
+    terms: Terms<'_>,
     previous: Option<&Arc<Binding>>,
 ) -> Result<Arc<Binding>, Refusal> {
     for interface in &want.needs {
@@ -126,10 +72,13 @@ pub(crate) async fn admit(
             });
         }
     }
+    // Of the same name in the same place: what an upgrade would change.
+    let older = previous.map(|binding| &*binding.plugin).filter(|older| older.digest != plugin.digest);
+    terms.signatures.admits(&plugin.name, &plugin.interfaces, &plugin.signed.load())?;
     let config = Value::Object(want.config.clone());
     check_config(plugin, &want.place, &config)?;
-    let mut grants = check_grants(plugin, &want.place, grant, &config)?;
-    if let Some(ca) = &grant.ca {
+    let mut grants = check_grants(plugin, older, &want.place, terms, &config)?;
+    if let Some(ca) = &terms.grant.ca {
         let ca = folders_root.join(ca);
         let trust = blocking(move || archipel_egress::Trust::only(&ca)).await?;
         grants.egress.trust =
@@ -150,6 +99,20 @@ pub(crate) async fn admit(
     }) {
         return Ok(Arc::clone(same));
     }
+    // Drivers stay warm and prepare themselves once in many calls; an AAA call is a fresh instance.
+    let is_fresh_per_call = want.needs.iter().any(|need| need.starts_with("archipel:aaa/"));
+    let preparation = is_fresh_per_call.then(|| Preparation {
+        binding: want.binding.clone(),
+        config: config_json.clone(),
+        files: files.iter().map(|file| (file.path.clone(), file.contents.clone())).collect(),
+    });
+    let image = loader.image(plugin, preparation).await?;
+    plugin.starts.note(&want.binding, &image);
+    let machine = &loader.machine;
+    if let Some(older) = older {
+        let diff = CapabilityDiff::between(&older.manifest.capabilities, &plugin.manifest.capabilities);
+        tracing::info!(plugin = %plugin.name, binding = %want.binding, from = %older.digest, to = %plugin.digest, "an upgrade is admitted: {diff}");
+    }
     let context = BindingContext::new(
         &want.binding,
         &plugin.name,
@@ -165,6 +128,7 @@ pub(crate) async fn admit(
     let binding = Arc::new(Binding {
         context: Arc::new(context),
         plugin: Arc::clone(plugin),
+        image,
         machine: Arc::clone(machine),
         files,
         concurrency: gate,
@@ -216,18 +180,28 @@ fn check_config(plugin: &Plugin, place: &str, config: &Value) -> Result<(), Refu
 
 fn check_grants(
     plugin: &Plugin,
+    older: Option<&Plugin>,
     place: &str,
-    grant: &GrantConfig,
+    Terms { grant, signatures }: Terms<'_>,
     config: &Value,
 ) -> Result<EffectiveGrants, Refusal> {
     let requested = &plugin.manifest.capabilities;
     let missing = EffectiveGrants::missing(requested, grant, config);
     if !missing.is_empty() {
         let lines = missing.as_toml(&plugin.name, grant);
-        return Err(Refusal::NotGranted { binding: place.to_owned(), lines });
+        let beside = older
+            .map(|older| CapabilityDiff::between(&older.manifest.capabilities, requested))
+            .filter(|diff| !diff.is_empty())
+            .map(|diff| diff.to_string());
+        return Err(Refusal::NotGranted { binding: place.to_owned(), beside, lines });
     }
-    if !grant.accepts_digest(&plugin.digest) {
-        return Err(Refusal::Pinned { plugin: plugin.name.clone(), digest: plugin.digest.clone() });
+    match grant.effective_pin() {
+        Pin::Key(id) => {
+            let pinned = signatures.pinned(&id, &plugin.interfaces, &plugin.signed.load());
+            pinned.map_err(|how| Refusal::PinnedKey { plugin: plugin.name.clone(), id, how })?;
+        }
+        _ if grant.accepts_digest(&plugin.digest) => {}
+        _ => return Err(Refusal::Pinned { plugin: plugin.name.clone(), digest: plugin.digest.clone() }),
     }
     Ok(EffectiveGrants::new(requested, grant, config))
 }

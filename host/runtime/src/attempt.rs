@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::admission::{self, Want};
+use crate::admission::{self, Terms, Want};
 use crate::call::{Binding, Plugin};
 use crate::catalogue::Candidate;
 use crate::config::RuntimeConfig;
-use crate::grants::GrantConfig;
 use crate::manager::Manager;
 use crate::refusal::Refusal;
 use crate::site::{self, Admitted};
@@ -57,13 +56,14 @@ impl Manager {
         let older =
             entry.serving.as_ref().filter(|older| newest.is_none_or(|newest| newest.digest != older.digest));
         let grant = config.grants.get(name).cloned().unwrap_or_default();
+        let terms = Terms { grant: &grant, signatures: &config.signatures };
         let mut last: Option<Refusal> = match &entry.candidate {
             Candidate::Refused { refusal, .. } => Some(refusal.clone()),
             _ => None,
         };
         let mut first: Option<Refusal> = last.clone();
         for version in newest.into_iter().chain(older) {
-            match self.admit_all(wants, version, &grant).await {
+            match self.admit_all(wants, version, terms).await {
                 Ok(bindings) => {
                     attempt.admitted.extend(bindings.into_iter().map(|(name, binding)| (name, Ok(binding))));
                     attempt.serving.insert(name.to_owned(), Arc::clone(version));
@@ -95,18 +95,18 @@ impl Manager {
         &self,
         wants: &[Want],
         version: &Arc<Plugin>,
-        grant: &GrantConfig,
+        terms: Terms<'_>,
     ) -> Result<Vec<(String, Arc<Binding>)>, Refusal> {
         let mut bindings = Vec::with_capacity(wants.len());
         for want in wants {
             let previous = self.bindings.get(&want.binding);
             let binding = admission::admit(
-                &self.machine,
+                &self.loader,
                 &self.services,
                 &self.folders_root,
                 want,
                 version,
-                grant,
+                terms,
                 previous,
             )
             .await?;

@@ -13,15 +13,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use archipel_bindings::latest::exports::archipel::plugin::lifecycle::File;
 use archipel_model::{Error, OrderId, SPAN};
 use futures::future::BoxFuture;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout_at;
 use tracing::Instrument;
 use tracing::field::Empty;
-use wasmtime::component::{Instance, InstancePre};
+use wasmtime::component::Instance;
 use wasmtime::{Store, UpdateDeadline};
 
 use crate::convert;
@@ -30,11 +31,13 @@ use crate::exports::Exports;
 use crate::failure::{Failure, Outcome};
 use crate::figures::Figures;
 use crate::host::{BindingContext, CallClass, CallInfo, CallState};
+use crate::image::{Image, Starts};
 use crate::limiter::StoreBounds;
 use crate::limits::to_usize;
 use crate::machine::Machine;
 use crate::manifest::Manifest;
 use crate::refusal::Refusal;
+use crate::signatures::Signed;
 use crate::supervise::Supervisor;
 use crate::threads::{self, Lost, Pace};
 use crate::warm::{Warm, WarmPool};
@@ -48,17 +51,22 @@ pub(crate) struct Plugin {
     pub(crate) digest: String,
     pub(crate) manifest: Manifest,
     pub(crate) interfaces: Vec<String>,
-    pub(crate) exports: Exports,
-    pub(crate) pre: InstancePre<CallState>,
-    pub(crate) from_cache: bool,
+    /// As it is, without a preparation; made when it is wanted where the plugin has one.
+    pub(crate) plain: OnceCell<Arc<Image>>,
+    /// Its bytes, where each configuration makes an image of them.
+    pub(crate) wasm: Option<Arc<[u8]>>,
     pub(crate) supervisor: Supervisor,
     pub(crate) figures: Arc<Figures>,
+    pub(crate) starts: Starts,
+    /// What its signature came to, under the keys of the time when it was read.
+    pub(crate) signed: ArcSwap<Signed>,
 }
 
 /// A plugin with its configuration and grants under a name.
 pub(crate) struct Binding {
     pub(crate) context: Arc<BindingContext>,
     pub(crate) plugin: Arc<Plugin>,
+    pub(crate) image: Arc<Image>,
     pub(crate) machine: Arc<Machine>,
     pub(crate) files: Vec<File>,
     pub(crate) concurrency: usize,
@@ -217,7 +225,7 @@ impl Binding {
         let mut store = self.store(info.clone());
         let work = async {
             let instance = self.instantiate(&mut store, &info).await?;
-            job(Call { store: &mut store, instance: &instance, exports: &self.plugin.exports }).await
+            job(Call { store: &mut store, instance: &instance, exports: &self.image.exports }).await
         };
         let result = timeout_at(info.deadline.into(), work).await;
         let result = sort(result, &store, 0);
@@ -247,7 +255,7 @@ impl Binding {
         self.prepare(&mut warm.store);
         let ticks = warm.store.data().limits.ticks();
         let work =
-            job(Call { store: &mut warm.store, instance: &warm.instance, exports: &self.plugin.exports });
+            job(Call { store: &mut warm.store, instance: &warm.instance, exports: &self.image.exports });
         let result = timeout_at(deadline.into(), work).await;
         let result = sort(result, &warm.store, ticks);
         let sound = result.is_ok();
@@ -296,10 +304,11 @@ impl Binding {
         });
     }
 
-    /// An instance, prepared by `lifecycle.init` where the plugin has one.
+    /// An instance, prepared by `lifecycle.init` where the plugin has one: from its snapshot, or here and now.
     async fn instantiate(&self, store: &mut Store<CallState>, info: &CallInfo) -> wasmtime::Result<Instance> {
-        let instance = self.plugin.pre.instantiate_async(&mut *store).await?;
-        if let Some(indices) = &self.plugin.exports.lifecycle {
+        let instance = self.image.pre.instantiate_async(&mut *store).await?;
+        if let Some(indices) = self.image.exports.lifecycle.as_ref().filter(|_| self.image.prepares_itself())
+        {
             let guest = indices.load(&mut *store, &instance)?;
             store.data_mut().begin_call(CallInfo {
                 class: CallClass::Init,

@@ -1,26 +1,46 @@
-//! Compiling, in a process of its own: a 47 kB file can ask a compiler for 5 GiB, and no limit of size helps.
+//! Checking and compiling, in a process of its own: a 47 kB file can ask a compiler for 5 GiB and a validator for minutes,
+//! and no limit of size helps.
 //!
-//! The parent starts its own executable with [`CHILD_ARG`], writes the component to its standard input and reads the
-//! machine code from its standard output. The child bounds its own address space and processor time before it reads a
-//! byte; the parent bounds the wall clock. This bounds what compiling costs, not what a defect in the compiler could
-//! do: the code that comes back is trusted.
+//! The parent starts its own executable with [`CHILD_ARG`], writes a [`Job`] to its standard input and reads the
+//! [`Answer`] from its standard output. What bounds the child, before it reads a byte of the component:
+//!
+//! | bound | by |
+//! |---|---|
+//! | memory | `RLIMIT_AS` (`compile_memory_mib`) |
+//! | processor | `RLIMIT_CPU` (`compile_cpu_s`) |
+//! | time | the parent's clock (`compile_wall_s`) |
+//! | network, files | `RLIMIT_NOFILE`: it has its three pipes and can open nothing more, no socket and no file; nor write one (`RLIMIT_FSIZE`) |
+//! | rights | no environment, no core dump, `no_new_privs` |
+//!
+//! This bounds what checking, compiling and preparing cost, not what a defect in the compiler could do: the code that
+//! comes back is native code, and it is trusted.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use wasmparser::Validator;
 
 use crate::engine;
-use crate::limits::{RuntimeLimits, to_usize};
+use crate::explain;
+use crate::explanation::explain_here;
+use crate::job::{Answer, Done, Job, Start, Work};
+use crate::limits::RuntimeLimits;
 use crate::refusal::Refusal;
+use crate::snapshot::{self, Prepared};
 
 /// The hidden subcommand of the daemon's executable that ends in [`child_main`].
 pub const CHILD_ARG: &str = "__compile";
 
-/// Who compiles.
+/// Open files of the child: its three pipes.
+const FILES: u64 = 3;
+/// Bytes of an answer besides its machine code.
+const TELLING: u64 = 64 << 20;
+
+/// Who checks and compiles.
 #[derive(Clone, Debug)]
 pub enum Compiler {
     /// This executable, started with [`CHILD_ARG`] and the bounds.
@@ -33,30 +53,72 @@ pub enum Compiler {
 }
 
 impl Compiler {
-    /// Compiles a component for the engine of this host.
+    /// Checks and compiles a component for the engine of this host.
     ///
     /// # Errors
-    /// [`Refusal::Compile`].
-    pub(crate) async fn compile(&self, wasm: Vec<u8>, limits: &RuntimeLimits) -> Result<Vec<u8>, Refusal> {
+    /// What the component is refused for, or what the process took too much of.
+    pub(crate) async fn run(&self, job: Job) -> Result<(Answer, Vec<u8>), Refusal> {
         match self {
-            Self::Child { exe } => in_child(exe, &wasm, limits).await,
-            Self::InProcess => {
-                let limits = limits.clone();
-                tokio::task::spawn_blocking(move || in_process(&wasm, &limits))
-                    .await
-                    .map_err(|error| Refusal::Compile(error.to_string()))?
-            }
+            Self::Child { exe } => in_child(exe, &job).await,
+            Self::InProcess => tokio::task::spawn_blocking(move || work(&job))
+                .await
+                .map_err(|error| Refusal::Compile(error.to_string())),
         }
     }
 }
 
-fn in_process(wasm: &[u8], limits: &RuntimeLimits) -> Result<Vec<u8>, Refusal> {
+/// What the child does.
+fn work(job: &Job) -> (Answer, Vec<u8>) {
+    if job.work == Work::Explain {
+        return (Answer::Explained(Box::new(explain_here(&job.wasm, &job.limits))), Vec::new());
+    }
+    match make(job) {
+        Ok((done, code)) => (Answer::Done(Box::new(done)), code),
+        Err(refusal) => (Answer::Refused(refusal), Vec::new()),
+    }
+}
+
+fn make(job: &Job) -> Result<(Done, Vec<u8>), Refusal> {
+    let checked = explain::check(&job.wasm, &job.limits)?;
+    let prepares = checked.exports(explain::LIFECYCLE);
+    let done = |start: Option<Start>, log: Vec<String>| Done { checked: checked.clone(), start, log };
+    let plainly = |because: Option<String>| -> Result<(Done, Vec<u8>), Refusal> {
+        let start = if prepares { Start::Prepares { because } } else { Start::Plain };
+        Ok((done(Some(start), Vec::new()), compile(&job.wasm, &job.limits)?))
+    };
+    match &job.work {
+        Work::Explain => Ok((done(None, Vec::new()), Vec::new())),
+        // What it is compiled to depends on its configuration, which is not known here.
+        Work::Load if prepares => {
+            validate(&job.wasm)?;
+            Ok((done(None, Vec::new()), Vec::new()))
+        }
+        Work::Load | Work::Compile => plainly(None),
+        Work::Prepare(preparation) => match snapshot::prepare(&job.wasm, preparation, &job.limits)? {
+            Prepared::Plain { because } => plainly(Some(because)),
+            Prepared::Snapshot { wasm, log } => match compile(&wasm, &job.limits) {
+                Ok(code) => Ok((done(Some(Start::Snapshot), log), code)),
+                Err(refusal) => plainly(Some(format!("its snapshot does not compile: {refusal}"))),
+            },
+        },
+    }
+}
+
+/// As compiling would: what is damaged is told when it is dropped, not when a place first wants it.
+fn validate(wasm: &[u8]) -> Result<(), Refusal> {
+    let mut validator = Validator::new_with_features(engine::features());
+    validator.validate_all(wasm).map(drop).map_err(|error| Refusal::Compile(clean(&error.to_string())))
+}
+
+fn compile(wasm: &[u8], limits: &RuntimeLimits) -> Result<Vec<u8>, Refusal> {
     let engine = engine::compiling(limits).map_err(|error| Refusal::Compile(format!("{error:#}")))?;
     engine.precompile_component(wasm).map_err(|error| Refusal::Compile(clean(&format!("{error:#}"))))
 }
 
-async fn in_child(exe: &PathBuf, wasm: &[u8], limits: &RuntimeLimits) -> Result<Vec<u8>, Refusal> {
+async fn in_child(exe: &PathBuf, job: &Job) -> Result<(Answer, Vec<u8>), Refusal> {
+    let limits = &job.limits;
     let failed = |error: std::io::Error| Refusal::Compile(format!("the compile process failed: {error}"));
+    let head = job.head().map_err(failed)?;
     let mut child = tokio::process::Command::new(exe)
         .arg(CHILD_ARG)
         .arg(limits.compile_memory_mib.to_string())
@@ -73,37 +135,40 @@ async fn in_child(exe: &PathBuf, wasm: &[u8], limits: &RuntimeLimits) -> Result<
         .map_err(failed)?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let write = async {
-        if let Some(mut stdin) = stdin {
+        let Some(mut stdin) = stdin else { return };
+        for part in std::iter::once(head.as_slice()).chain(job.parts()) {
             // A child that dies early closes the pipe; its exit says more than this error.
-            let _ = stdin.write_all(wasm).await;
+            if stdin.write_all(part).await.is_err() {
+                return;
+            }
         }
     };
-    let bound = limits.artefact_mib.saturating_mul(1 << 20);
+    let bound = limits.artefact_mib.saturating_mul(1 << 20).saturating_add(TELLING);
     let read = read_bounded(stdout, bound.saturating_add(1));
     let complaints = read_bounded(stderr, 64 << 10);
     let work = async {
-        let ((), artefact, complaint) = tokio::join!(write, read, complaints);
-        (artefact, complaint, child.wait().await)
+        let ((), told, complaint) = tokio::join!(write, read, complaints);
+        (told, complaint, child.wait().await)
     };
     let wall = Duration::from_secs(limits.compile_wall_s);
-    let Ok((artefact, complaint, status)) = tokio::time::timeout(wall, work).await else {
+    let Ok((told, complaint, status)) = tokio::time::timeout(wall, work).await else {
         return Err(Refusal::Compile(format!(
             "it took more than limits.plugins.compile_wall_s = {} seconds; make the plugin smaller, or raise the limit",
             limits.compile_wall_s
         )));
     };
-    let (artefact, status) = (artefact.map_err(failed)?, status.map_err(failed)?);
+    let (told, status) = (told.map_err(failed)?, status.map_err(failed)?);
     if !status.success() {
         let complaint = complaint.unwrap_or_default();
         return Err(Refusal::Compile(why(status, &String::from_utf8_lossy(&complaint), limits)));
     }
-    if u64::try_from(artefact.len()).unwrap_or(u64::MAX) > bound {
+    if u64::try_from(told.len()).unwrap_or(u64::MAX) > bound {
         return Err(Refusal::Compile(format!(
             "its machine code is over limits.plugins.artefact_mib = {}",
             limits.artefact_mib
         )));
     }
-    Ok(artefact)
+    Answer::read(&told).map_err(failed)
 }
 
 async fn read_bounded(
@@ -144,7 +209,7 @@ fn clean(text: &str) -> String {
     line.chars().filter(|c| !c.is_control()).take(1_000).collect()
 }
 
-/// What the daemon's hidden subcommand runs: `EXE __compile MEMORY_MIB CPU_S < component > machine code`.
+/// What the daemon's hidden subcommand runs: `EXE __compile MEMORY_MIB CPU_S < job > answer`.
 pub fn child_main() -> ExitCode {
     match child() {
         Ok(()) => ExitCode::SUCCESS,
@@ -162,23 +227,23 @@ fn child() -> Result<(), String> {
         Some(Ok(value)) => Ok(value),
         _ => Err(format!("{name} is missing; this subcommand is for the daemon's own use")),
     };
-    let (memory_mib, cpu_s) = (bound("MEMORY_MIB")?, bound("CPU_S")?);
+    confine(bound("MEMORY_MIB")?, bound("CPU_S")?)?;
+    let job = Job::read(std::io::stdin().lock()).map_err(|error| error.to_string())?;
+    let (answer, code) = work(&job);
+    answer.write(std::io::stdout().lock(), &code).map_err(|error| error.to_string())
+}
+
+/// Takes from this process whatever it does not need.
+fn confine(memory_mib: u64, cpu_s: u64) -> Result<(), String> {
     for (resource, limit) in [
         (Resource::As, memory_mib.saturating_mul(1 << 20)),
         (Resource::Cpu, cpu_s),
         (Resource::Core, 0),
         (Resource::Fsize, 0),
+        (Resource::Nofile, FILES),
     ] {
         setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })
             .map_err(|error| format!("cannot bound {resource:?}: {error}"))?;
     }
-    let limits = RuntimeLimits::default();
-    let mut wasm = Vec::new();
-    let most = u64::try_from(to_usize(1 << 30)).unwrap_or(u64::MAX);
-    std::io::stdin().take(most).read_to_end(&mut wasm).map_err(|error| error.to_string())?;
-    let artefact = in_process(&wasm, &limits).map_err(|refusal| match refusal {
-        Refusal::Compile(reason) => reason,
-        other => other.to_string(),
-    })?;
-    std::io::stdout().write_all(&artefact).map_err(|error| error.to_string())
+    rustix::thread::set_no_new_privs(true).map_err(|error| format!("cannot give up privileges: {error}"))
 }

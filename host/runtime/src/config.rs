@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 pub use crate::grants::GrantConfig;
 pub use crate::limits::RuntimeLimits;
+pub use crate::signatures::SignaturePolicy;
 
 /// A plugin's own configuration: the TOML table `config` as JSON.
 pub type PluginConfig = Map<String, Value>;
@@ -28,6 +29,8 @@ pub struct RuntimeConfig {
     pub cloud: Vec<CloudConfig>,
     /// `[grants.NAME]`, by plugin.
     pub grants: BTreeMap<String, GrantConfig>,
+    /// `[signatures]`: whose plugins must be signed, and by whom.
+    pub signatures: SignaturePolicy,
     /// `[limits]`.
     pub limits: RuntimeLimits,
 }
@@ -234,6 +237,7 @@ impl RuntimeConfig {
         for name in self.grants.keys() {
             check_plugin("grants", Some(name), &mut problems);
         }
+        problems.extend(self.signatures.check());
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 }

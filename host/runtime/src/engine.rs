@@ -51,6 +51,22 @@ pub struct EngineFacts {
     pub compatibility: String,
 }
 
+/// Most advisories of the last two years are in these, and no plugin needs them.
+const UNNEEDED: [WasmFeatures; 7] = [
+    WasmFeatures::GC,
+    WasmFeatures::FUNCTION_REFERENCES,
+    WasmFeatures::EXCEPTIONS,
+    WasmFeatures::THREADS,
+    WasmFeatures::MEMORY64,
+    WasmFeatures::CM_ASYNC,
+    WasmFeatures::RELAXED_SIMD,
+];
+
+/// What a component may use, for validating one that is not compiled yet.
+pub(crate) fn features() -> WasmFeatures {
+    UNNEEDED.into_iter().fold(WasmFeatures::default(), WasmFeatures::difference)
+}
+
 /// What both engines share.
 fn base(limits: &RuntimeLimits) -> Config {
     let mut config = Config::new();
@@ -65,16 +81,7 @@ fn base(limits: &RuntimeLimits) -> Config {
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .shared_memory(false)
         .parallel_compilation(true);
-    // Most advisories of the last two years are in these, and no plugin needs them.
-    for unneeded in [
-        WasmFeatures::GC,
-        WasmFeatures::FUNCTION_REFERENCES,
-        WasmFeatures::EXCEPTIONS,
-        WasmFeatures::THREADS,
-        WasmFeatures::MEMORY64,
-        WasmFeatures::CM_ASYNC,
-        WasmFeatures::RELAXED_SIMD,
-    ] {
+    for unneeded in UNNEEDED {
         config.wasm_features(unneeded, false);
     }
     config
@@ -83,6 +90,19 @@ fn base(limits: &RuntimeLimits) -> Config {
 /// The engine of the compile process: no pool, the same code.
 pub(crate) fn compiling(limits: &RuntimeLimits) -> wasmtime::Result<Engine> {
     Engine::new(&base(limits))
+}
+
+/// The engine in which the compile process runs `lifecycle.init`: its code is thrown away afterwards, so it is made
+/// quickly; and it takes neither gigabytes of address space nor file descriptors, of which that process has none to give.
+pub(crate) fn preparing(limits: &RuntimeLimits) -> wasmtime::Result<Engine> {
+    let mut config = base(limits);
+    config
+        .cranelift_opt_level(OptLevel::None)
+        .memory_init_cow(false)
+        .memory_reservation(0)
+        .memory_reservation_for_growth(0)
+        .memory_guard_size(0);
+    Engine::new(&config)
 }
 
 /// The engine that runs plugins, and what it turned out to be.
@@ -131,7 +151,7 @@ fn pool(limits: &RuntimeLimits, instances: u32) -> PoolingAllocationConfig {
         .table_elements(to_usize(limits.table_elements))
         .max_unused_warm_slots(instances)
         // A fresh instance per call touches few pages: keeping them costs less than giving them back each time.
-        .linear_memory_keep_resident(256 << 10)
+        .linear_memory_keep_resident(to_usize(limits.keep_resident_kib.saturating_mul(1 << 10)))
         .table_keep_resident(16 << 10)
         // And where the kernel can tell which pages those are (Linux 6.7), only they are reset. Without it the lowest
         // pages are, which in a Rust component are the far end of a stack that nobody reached.

@@ -1,10 +1,9 @@
 //! What a file is, and what keeps it from being a plugin, without running or compiling it.
 
-use std::fmt;
-
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::contract::{self, Fit};
 use crate::limits::RuntimeLimits;
 use crate::manifest::{self, Manifest};
 use crate::refusal::Refusal;
@@ -48,7 +47,7 @@ const IMPORTS_MORE: [&str; 4] =
     ["wasi:cli/", "wasi:http/types@", "wasi:http/outgoing-handler@", "wasi:filesystem/"];
 
 /// A file that may become a plugin: in order as far as one can see without compiling it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Checked {
     /// `sha256:HEX` of the bytes.
     pub digest: String,
@@ -84,10 +83,33 @@ pub fn check(bytes: &[u8], limits: &RuntimeLimits) -> Result<Checked, Refusal> {
     let manifest = read_manifest(&scan)?;
     let checked = Checked { digest: digest(bytes), manifest, scan };
     check_world(&checked)?;
+    check_contract(&contract::compare(bytes).unwrap_or_default())?;
     Ok(checked)
 }
 
-fn read_manifest(scan: &Scan) -> Result<Manifest, Refusal> {
+/// Differences that a refusal tells; `archipel plugin explain` tells all.
+const TOLD: usize = 5;
+
+/// Whether some version of the contract fits. Where none does, the one that nearly did is told.
+fn check_contract(fits: &[Fit]) -> Result<(), Refusal> {
+    let Some(nearest) = nearest_fit(fits) else { return Ok(()) };
+    if nearest.differences.is_empty() {
+        return Ok(());
+    }
+    let told: Vec<String> = nearest.differences.iter().take(TOLD).map(ToString::to_string).collect();
+    let mut text = told.join("; ");
+    if let Some(more @ 1..) = nearest.differences.len().checked_sub(TOLD) {
+        text.push_str(&format!("; and {more} more, see `archipel plugin explain`"));
+    }
+    Err(Refusal::Contract(text))
+}
+
+/// The version with the fewest differences.
+pub(crate) fn nearest_fit(fits: &[Fit]) -> Option<&Fit> {
+    fits.iter().min_by_key(|fit| fit.differences.len())
+}
+
+pub(crate) fn read_manifest(scan: &Scan) -> Result<Manifest, Refusal> {
     match scan.manifests.as_slice() {
         // A component of another world has no manifest either; its exports are the better thing to talk of.
         [] => Err(wrong_world(scan).unwrap_or(Refusal::NoManifest)),
@@ -173,79 +195,6 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-/// What a file is.
-#[derive(Clone, Debug, Serialize)]
-pub struct Explanation {
-    /// `sha256:HEX`.
-    pub digest: String,
-    /// Its bytes.
-    pub size: u64,
-    /// Whether it may become a plugin.
-    pub ok: bool,
-    /// What keeps it from that.
-    pub problem: Option<String>,
-    /// Interfaces of Archipel that it exports.
-    pub interfaces: Vec<String>,
-    /// What else it exports.
-    pub other_exports: Vec<String>,
-    /// What it imports.
-    pub imports: Vec<String>,
-    /// What it says of itself.
-    pub manifest: Option<Manifest>,
-}
-
-/// Explains a file.
-pub fn explain(bytes: &[u8], limits: &RuntimeLimits) -> Explanation {
-    let scan = scan::scan(bytes, limits);
-    let problem = check(bytes, limits).err().map(|refusal| refusal.to_string());
-    let found = scan.unwrap_or_default();
-    let manifest = read_manifest(&found).ok();
-    let (interfaces, other_exports) =
-        found.exports.into_iter().partition(|export| EXPORTS.contains(&export.as_str()));
-    Explanation {
-        digest: digest(bytes),
-        size: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
-        ok: problem.is_none(),
-        problem,
-        interfaces,
-        other_exports,
-        imports: found.imports,
-        manifest,
-    }
-}
-
-impl fmt::Display for Explanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} ({} bytes)", self.digest, self.size)?;
-        if let Some(manifest) = &self.manifest {
-            writeln!(
-                f,
-                "{} {}, made by {}, contract {}",
-                manifest.name, manifest.version, manifest.sdk, manifest.wit
-            )?;
-        }
-        list(f, "serves", &self.interfaces)?;
-        list(f, "exports besides", &self.other_exports)?;
-        list(f, "imports", &self.imports)?;
-        if let Some(manifest) = &self.manifest {
-            let asked = serde_json::to_string_pretty(&manifest.capabilities).unwrap_or_default();
-            writeln!(f, "asks for\n{asked}")?;
-        }
-        match &self.problem {
-            None => writeln!(f, "in order as far as one can see without compiling it"),
-            Some(problem) => writeln!(f, "cannot serve: {problem}"),
-        }
-    }
-}
-
-fn list(f: &mut fmt::Formatter<'_>, title: &str, items: &[String]) -> fmt::Result {
-    if items.is_empty() {
-        return Ok(());
-    }
-    writeln!(f, "{title}")?;
-    items.iter().try_for_each(|item| writeln!(f, "  {item}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,10 +224,6 @@ mod tests {
     fn a_plugin_without_a_manifest_is_refused() {
         let text = r#"(component (instance $i) (export "archipel:aaa/authorization@0.1.0" (instance $i)))"#;
         assert_eq!(check_text(text), Refusal::NoManifest);
-        let explained = explain(&wat::parse_str(text).unwrap(), &RuntimeLimits::default());
-        assert!(!explained.ok);
-        assert_eq!(explained.interfaces, ["archipel:aaa/authorization@0.1.0"]);
-        assert!(explained.to_string().contains("cannot serve: it has no manifest"));
     }
 
     #[test]

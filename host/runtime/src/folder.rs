@@ -1,9 +1,10 @@
 //! The plugins' folder, opened once: everything after that is relative to it, so nobody can swap it underneath.
 //!
-//! Only `NAME.wasm` is looked at; other files are none of ours. A file is read once, and what was read is what is
+//! Only `NAME.wasm` is looked at, and the signature beside it, `NAME.wasm.minisig`; other files are none of ours. A file is read once, and what was read is what is
 //! hashed, checked and compiled.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +15,7 @@ use cap_std::fs::{Dir, Metadata, MetadataExt};
 use crate::config::is_plugin_name;
 use crate::limits::RuntimeLimits;
 use crate::refusal::Refusal;
+use crate::signatures::MAX_BYTES;
 
 /// Bytes of all files of granted folders that one plugin gets.
 const FILES_BYTES: u64 = 16 << 20;
@@ -22,28 +24,44 @@ const FILES_COUNT: usize = 1_000;
 /// How deep granted folders are read.
 const FILES_DEPTH: usize = 4;
 
+/// Modes with which others than the owner may write.
+const OTHERS_WRITE: u32 = 0o022;
+
 /// What tells whether a file changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
+    component: Looks,
+    signature: Option<Looks>,
+}
+
+/// One file as the folder shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Looks {
     size: u64,
     mtime: i64,
     mtime_nsec: i64,
     inode: u64,
 }
 
-impl Stamp {
+impl Looks {
     fn of(meta: &Metadata) -> Self {
         Self { size: meta.size(), mtime: meta.mtime(), mtime_nsec: meta.mtime_nsec(), inode: meta.ino() }
     }
 
-    /// Whether it was last written at least so long ago.
-    pub(crate) fn is_older_than(&self, age: Duration) -> bool {
+    fn is_older_than(&self, age: Duration) -> bool {
         let written = u64::try_from(self.mtime).ok().map(|seconds| {
             SystemTime::UNIX_EPOCH
                 + Duration::from_secs(seconds)
                 + Duration::from_nanos(self.mtime_nsec.unsigned_abs())
         });
         written.and_then(|at| SystemTime::now().duration_since(at).ok()).is_some_and(|elapsed| elapsed >= age)
+    }
+}
+
+impl Stamp {
+    /// Whether both were last written at least so long ago.
+    pub(crate) fn is_older_than(&self, age: Duration) -> bool {
+        self.component.is_older_than(age) && self.signature.is_none_or(|looks| looks.is_older_than(age))
     }
 }
 
@@ -65,13 +83,26 @@ pub(crate) struct PluginFolder {
 
 impl PluginFolder {
     /// Opens it, making it if need be.
+    ///
+    /// # Errors
+    /// Others may write it: whoever can is the site's administrator.
     pub(crate) fn open(path: &Path) -> std::io::Result<Self> {
-        std::fs::create_dir_all(path)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o755).create(path)?;
         let dir = Dir::open_ambient_dir(path, ambient_authority())?;
-        if dir.dir_metadata()?.mode() & 0o002 != 0 {
-            tracing::warn!(folder = %path.display(), "everybody may write the plugins' folder; take that right away with chmod o-w");
+        let folder = Self { dir, path: path.to_owned() };
+        folder.check_mode()?;
+        Ok(folder)
+    }
+
+    fn check_mode(&self) -> std::io::Result<()> {
+        let mode = self.dir.dir_metadata()?.mode() & 0o777;
+        if mode & OTHERS_WRITE == 0 {
+            return Ok(());
         }
-        Ok(Self { dir, path: path.to_owned() })
+        Err(std::io::Error::new(
+            ErrorKind::PermissionDenied,
+            format!("others may drop plugins there (mode {mode:o}); take that right away with chmod go-w"),
+        ))
     }
 
     /// Where it is, for the watcher and for people.
@@ -81,6 +112,7 @@ impl PluginFolder {
 
     /// Every `*.wasm` in it.
     pub(crate) fn list(&self) -> std::io::Result<Vec<Seen>> {
+        self.check_mode()?;
         let mut seen = Vec::new();
         for entry in self.dir.entries()? {
             let file = entry?.file_name().to_string_lossy().into_owned();
@@ -97,7 +129,7 @@ impl PluginFolder {
             if let Ok(meta) = self.dir.symlink_metadata(&file) {
                 seen.push(Seen {
                     name: name.to_owned(),
-                    stamp: acceptable(&meta).map(|()| Stamp::of(&meta)),
+                    stamp: acceptable(&meta).map(|()| self.stamp(name, &meta)),
                 });
             }
         }
@@ -105,8 +137,27 @@ impl PluginFolder {
         Ok(seen)
     }
 
-    /// Reads a plugin's bytes, and what it looked like then.
-    pub(crate) fn read(&self, name: &str, limits: &RuntimeLimits) -> Result<(Vec<u8>, Stamp), Refusal> {
+    fn stamp(&self, name: &str, component: &Metadata) -> Stamp {
+        let signature = self.dir.symlink_metadata(signature_name(name)).ok();
+        Stamp { component: Looks::of(component), signature: signature.as_ref().map(Looks::of) }
+    }
+
+    /// The signature beside a plugin; an empty text where what lies there is none.
+    fn signature(&self, name: &str) -> Option<String> {
+        let file_name = signature_name(name);
+        let meta = self.dir.symlink_metadata(&file_name).ok()?;
+        let mut text = String::new();
+        if meta.is_file()
+            && let Ok(file) = self.dir.open(&file_name)
+            && file.take(MAX_BYTES).read_to_string(&mut text).is_err()
+        {
+            text.clear();
+        }
+        Some(text)
+    }
+
+    /// Reads a plugin's bytes and its signature, and what they looked like then.
+    pub(crate) fn read(&self, name: &str, limits: &RuntimeLimits) -> Result<Dropped, Refusal> {
         let unreadable = |error: std::io::Error| Refusal::Unreadable(error.to_string());
         let file_name = format!("{name}.wasm");
         let before = self.dir.symlink_metadata(&file_name).map_err(unreadable)?;
@@ -123,15 +174,32 @@ impl PluginFolder {
         }
         let mut bytes = Vec::new();
         file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
-        Ok((bytes, Stamp::of(&meta)))
+        let stamp = self.stamp(name, &meta);
+        Ok(Dropped { bytes, signature: self.signature(name), stamp })
     }
+}
+
+/// What was read of a plugin.
+pub(crate) struct Dropped {
+    /// The component.
+    pub(crate) bytes: Vec<u8>,
+    /// The text of its signature, where there is one.
+    pub(crate) signature: Option<String>,
+    /// What both looked like.
+    pub(crate) stamp: Stamp,
+}
+
+fn signature_name(plugin: &str) -> String {
+    format!("{plugin}.wasm.minisig")
 }
 
 fn acceptable(meta: &Metadata) -> Result<(), Refusal> {
     if !meta.is_file() {
         Err(Refusal::NotAFile)
-    } else if meta.mode() & 0o002 != 0 {
+    } else if meta.mode() & OTHERS_WRITE != 0 {
         Err(Refusal::Writable(meta.mode() & 0o777))
+    } else if meta.nlink() > 1 {
+        Err(Refusal::Linked(meta.nlink()))
     } else {
         Ok(())
     }
@@ -166,6 +234,12 @@ fn walk(dir: &Dir, path: &str, depth: usize, left: &mut u64, files: &mut Vec<Fil
         } else if kind.is_file() && !name.starts_with('.') {
             let mut contents = Vec::new();
             let file = dir.open(&name).map_err(failed)?;
+            let mode = file.metadata().map_err(failed)?.mode() & 0o777;
+            if mode & OTHERS_WRITE != 0 {
+                return Err(format!(
+                    "others may write {inner:?} (mode {mode:o}); take that right away with chmod go-w"
+                ));
+            }
             file.take(left.saturating_add(1)).read_to_end(&mut contents).map_err(failed)?;
             *left = left.checked_sub(u64::try_from(contents.len()).unwrap_or(u64::MAX)).ok_or_else(|| {
                 format!("folder {path:?}: more than {} MiB; keep policies small", FILES_BYTES >> 20)
@@ -198,13 +272,19 @@ mod tests {
             "half.wasm.tmp",
             ".hidden.wasm",
             "open.wasm",
+            "shared.wasm",
+            "twice.wasm",
         ] {
             write(name);
         }
         std::fs::set_permissions(temp.path().join("open.wasm"), std::fs::Permissions::from_mode(0o666))
             .unwrap();
-        std::fs::set_permissions(temp.path().join("good.wasm"), std::fs::Permissions::from_mode(0o644))
+        for name in ["good.wasm", "Bad.wasm", "under_score.wasm", "twice.wasm"] {
+            std::fs::set_permissions(temp.path().join(name), std::fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        std::fs::set_permissions(temp.path().join("shared.wasm"), std::fs::Permissions::from_mode(0o664))
             .unwrap();
+        std::fs::hard_link(temp.path().join("twice.wasm"), temp.path().join("other-name")).unwrap();
         symlink(temp.path().join("good.wasm"), temp.path().join("link.wasm")).unwrap();
         std::fs::create_dir(temp.path().join("folder.wasm")).unwrap();
 
@@ -216,13 +296,32 @@ mod tests {
             ("good", None),
             ("link", Some(Refusal::NotAFile)),
             ("open", Some(Refusal::Writable(0o666))),
+            ("shared", Some(Refusal::Writable(0o664))),
+            ("twice", Some(Refusal::Linked(2))),
             ("under_score.wasm", Some(Refusal::Name("under_score.wasm".into()))),
         ];
         assert_eq!(seen, expected.map(|(name, refusal)| (name.to_owned(), refusal)));
-        assert_eq!(folder.read("good", &RuntimeLimits::default()).unwrap().0, b"bytes");
-        assert_eq!(folder.read("link", &RuntimeLimits::default()).unwrap_err(), Refusal::NotAFile);
+        assert_eq!(folder.read("good", &RuntimeLimits::default()).unwrap().bytes, b"bytes");
+        assert_eq!(folder.read("link", &RuntimeLimits::default()).err(), Some(Refusal::NotAFile));
         let small = RuntimeLimits { file_mib: 0, ..RuntimeLimits::default() };
         assert!(matches!(folder.read("good", &small), Err(Refusal::TooLarge { .. })));
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_is_nobodys() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = PluginFolder::open(temp.path()).unwrap();
+        for mode in [0o775, 0o707] {
+            std::fs::set_permissions(temp.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+            let refused = PluginFolder::open(temp.path()).unwrap_err();
+            assert_eq!(
+                refused.to_string(),
+                format!(
+                    "others may drop plugins there (mode {mode:o}); take that right away with chmod go-w"
+                )
+            );
+            assert!(folder.list().is_err(), "nor after the start");
+        }
     }
 
     #[test]

@@ -17,11 +17,15 @@
 //! for, only bound. Nothing here decides at run time; that is `host/`.
 
 mod config;
+mod diff;
 mod effective;
+mod meaning;
 mod missing;
 mod requested;
 
 pub use config::{ByteSize, GrantConfig, Pin, SigningGrant};
+pub use diff::CapabilityDiff;
 pub use effective::EffectiveGrants;
+pub use meaning::Ability;
 pub use missing::Missing;
 pub use requested::{FolderRequest, HostRequest, PurposeRequest, Requested, SecretRequest, StorageRequest};

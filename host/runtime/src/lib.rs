@@ -1,8 +1,8 @@
 //! WebAssembly: engine, catalogue, admission, generations, calls, supervision, AOT cache.
 //!
 //! ```text
-//! file ─ watch ─▶ scan, check ─▶ compile (child process, cache) ─▶ trial ─▶ binding (config, grants) ─▶ generation
-//!                 scan.rs        compile.rs, aot.rs               admission.rs      site.rs, Site::current()
+//! file ─ watch ─▶ check, compile (child process, cache) ─▶ binding (config, grants) ─ prepare ─▶ trial ─▶ generation
+//!                 scan.rs  compile.rs, aot.rs, image.rs    admission.rs              snapshot.rs         site.rs, Site::current()
 //! ```
 //! The rest of the system sees plain Rust: [`Runtime::site`] gives the present generation with the traits of
 //! `archipel_model::plugin`, [`Runtime::admin`] what an administrator can do. Nothing outside names wasmtime.
@@ -24,12 +24,15 @@
 
 pub mod bench;
 pub mod config;
+pub mod contract;
 pub mod explain;
+pub mod explanation;
 pub mod grants;
 pub mod host;
 pub mod limits;
 pub mod manifest;
 pub mod refusal;
+pub mod signatures;
 
 mod adapt;
 mod admission;
@@ -46,6 +49,8 @@ mod exports;
 mod failure;
 mod figures;
 mod folder;
+mod image;
+mod job;
 mod judge;
 mod limiter;
 mod machine;
@@ -55,6 +60,7 @@ mod refresh;
 mod runtime;
 mod scan;
 mod site;
+mod snapshot;
 mod status;
 mod supervise;
 mod threads;
@@ -66,10 +72,12 @@ pub use config::{
     AuthorizationConfig, CloudConfig, CloudInterface, IdentityConfig, PluginConfig, RuntimeConfig,
 };
 pub use engine::{EngineFacts, probe};
-pub use explain::{Checked, Explanation, check, explain};
+pub use explain::{Checked, check};
+pub use explanation::{Explanation, explain};
 pub use grants::GrantConfig;
 pub use host::{HostCrypto, Services};
 pub use limits::RuntimeLimits;
 pub use memory_watch::arm as watch_memories;
 pub use refusal::Refusal;
 pub use runtime::{Reconfigured, Reread, Runtime, RuntimeOptions, StartError};
+pub use signatures::SignaturePolicy;

@@ -62,6 +62,9 @@ limits! {
     driver_age_s: u64 = 600,
     /// Threads for plugins; 0 = as many as there are processors.
     plugin_threads: u64 = 0,
+    /// KiB of a pooled memory that are reset in place after a call: more makes a fresh instance of a large plugin quicker,
+    /// and may stay in memory once per slot.
+    keep_resident_kib: u64 = 256,
     /// MiB of a plugin's file.
     file_mib: u64 = 32,
     /// How deep components may nest: validators take time that grows with it.
@@ -74,21 +77,23 @@ limits! {
     functions: u64 = 100_000,
     /// Entries of any other section, over the whole plugin.
     items: u64 = 200_000,
-    /// Memories that a plugin defines.
+    /// Memories that a plugin defines; each may start with at most `memory_mib`.
     memories: u64 = 16,
-    /// Tables that a plugin defines.
+    /// Tables that a plugin defines; each may start with at most `table_elements`.
     tables: u64 = 64,
+    /// KiB of descriptions of types, over the whole plugin: they nest, and validators take time and stack that grow with it.
+    types_kib: u64 = 4_096,
     /// KiB of one function's body: compilers take time that grows faster than it.
     body_kib: u64 = 1_024,
     /// KiB of one custom section.
     custom_section_kib: u64 = 8_192,
     /// KiB of the manifest.
     manifest_kib: u64 = 256,
-    /// MiB of address space for the process that compiles: 47 kB can ask a compiler for 5 GiB.
+    /// MiB of address space for the process that checks and compiles: 47 kB can ask a compiler for 5 GiB.
     compile_memory_mib: u64 = 4_096,
-    /// Seconds of processor time for compiling one plugin.
+    /// Seconds of processor time for checking and compiling one plugin.
     compile_cpu_s: u64 = 120,
-    /// Seconds for compiling one plugin.
+    /// Seconds for checking and compiling one plugin.
     compile_wall_s: u64 = 120,
     /// MiB of one file of the plugin's machine code in the cache.
     artefact_mib: u64 = 512,
@@ -105,6 +110,27 @@ limits! {
 }
 
 impl RuntimeLimits {
+    /// The bounds that decide whether a file is accepted, as text: what was accepted under other ones is checked again.
+    pub(crate) fn of_files(&self) -> String {
+        let bounds = [
+            self.file_mib,
+            self.nesting,
+            self.modules,
+            self.components,
+            self.functions,
+            self.items,
+            self.memories,
+            self.tables,
+            self.types_kib,
+            self.body_kib,
+            self.custom_section_kib,
+            self.manifest_kib,
+            self.memory_mib,
+            self.table_elements,
+        ];
+        bounds.map(|bound| bound.to_string()).join(" ")
+    }
+
     /// The deadline of an AAA call.
     pub fn aaa_deadline(&self, may_be_slow: bool) -> Duration {
         Duration::from_millis(if may_be_slow { self.aaa_network_deadline_ms } else { self.aaa_deadline_ms })

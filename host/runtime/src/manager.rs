@@ -12,18 +12,17 @@ use std::time::{Duration, Instant};
 use archipel_model::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::admission;
-use crate::aot::AotCache;
 use crate::attempt::Attempt;
 use crate::call::Binding;
 use crate::catalogue::{Candidate, Catalogue};
-use crate::compile::Compiler;
 use crate::config::RuntimeConfig;
-use crate::folder::PluginFolder;
+use crate::folder::{Dropped, PluginFolder};
 use crate::host::Services;
+use crate::image::Loader;
 use crate::machine::Machine;
 use crate::refusal::Refusal;
 use crate::runtime::Reread;
+use crate::signatures::{SignaturePolicy, Signed};
 use crate::site::{self, Admitted};
 use crate::status::Published;
 use crate::watch::Hint;
@@ -47,8 +46,7 @@ pub(crate) struct Manager {
     pub(crate) services: Services,
     pub(crate) folder: Arc<PluginFolder>,
     pub(crate) folders_root: PathBuf,
-    pub(crate) cache: AotCache,
-    pub(crate) compiler: Compiler,
+    pub(crate) loader: Loader,
     pub(crate) config: RuntimeConfig,
     pub(crate) reread: Option<Reread>,
     pub(crate) published: Arc<Published>,
@@ -134,9 +132,9 @@ impl Manager {
                     Some(Ok(config)) => self.reconfigure(config).await,
                     Some(Err(reason)) => Err(vec![reason]),
                 };
-                if self.settle().await {
-                    self.rebuild().await;
-                }
+                self.settle().await;
+                // Also where no plugin changed: the files of granted folders may have.
+                self.rebuild().await;
                 // Nobody waiting any more is nothing to do about.
                 let _ = reply.send(
                     taken.map_err(|problems| Error::invalid(problems.join("\n")).code("bad-configuration")),
@@ -219,27 +217,32 @@ impl Manager {
         let now = self.services.clock.now();
         let (folder, limits, of) = (Arc::clone(&self.folder), self.machine.limits.clone(), name.to_owned());
         let read = tokio::task::spawn_blocking(move || folder.read(&of, &limits)).await;
-        let (bytes, stamp) = match read.unwrap_or_else(|error| Err(Refusal::Unreadable(error.to_string()))) {
+        let Dropped { bytes, signature, stamp } = match read
+            .unwrap_or_else(|error| Err(Refusal::Unreadable(error.to_string())))
+        {
             Ok(read) => read,
             Err(refusal) => {
                 return self.catalogue.note(name, None, Candidate::Refused { refusal, digest: None }, now);
             }
         };
         let digest = crate::explain::digest(&bytes);
+        let signed = Signed::judge(&bytes, signature.as_deref(), &self.config.signatures);
         if let Some(entry) = self.catalogue.entries.get(name)
             && let Candidate::Ready(known) = &entry.candidate
             && known.digest == digest
         {
             let same = Candidate::Ready(Arc::clone(known));
-            return self.catalogue.note(name, Some(stamp), same, now);
+            let was_signed = known.signed.swap(Arc::new(signed.clone()));
+            return self.catalogue.note(name, Some(stamp), same, now) || *was_signed != signed;
         }
         let figures =
             self.catalogue.entries.get(name).map(|entry| Arc::clone(&entry.figures)).unwrap_or_default();
         let started = Instant::now();
-        let loaded = admission::load(&self.machine, &self.cache, &self.compiler, name, bytes, figures).await;
+        let loaded = self.loader.load(name, bytes, figures).await;
         let candidate = match loaded {
             Ok(plugin) => {
-                tracing::info!(plugin = name, %digest, cached = plugin.from_cache, took_ms = started.elapsed().as_millis(), "a plugin was read");
+                tracing::info!(plugin = name, %digest, took_ms = started.elapsed().as_millis(), "a plugin was read");
+                plugin.signed.store(Arc::new(signed));
                 Candidate::Ready(Arc::new(plugin))
             }
             Err(refusal) => {
@@ -250,11 +253,30 @@ impl Manager {
         self.catalogue.note(name, Some(stamp), candidate, now)
     }
 
+    /// Other keys may count: looks at the signatures of the files that lie in the folder again. What counts is decided
+    /// when a version is admitted, by the configuration that it is admitted under.
+    async fn judge_signatures(&self, policy: &SignaturePolicy) {
+        for (name, entry) in &self.catalogue.entries {
+            let Candidate::Ready(plugin) = &entry.candidate else { continue };
+            let (folder, limits, of) = (Arc::clone(&self.folder), self.machine.limits.clone(), name.clone());
+            let read = tokio::task::spawn_blocking(move || folder.read(&of, &limits)).await;
+            if let Ok(Ok(dropped)) = read
+                && crate::explain::digest(&dropped.bytes) == plugin.digest
+            {
+                let signed = Signed::judge(&dropped.bytes, dropped.signature.as_deref(), policy);
+                plugin.signed.store(Arc::new(signed));
+            }
+        }
+    }
+
     /// Takes another configuration, whole or not at all.
     async fn reconfigure(&mut self, config: RuntimeConfig) -> Result<(), Vec<String>> {
         config.check()?;
         if config == self.config {
             return Ok(());
+        }
+        if config.signatures.key != self.config.signatures.key {
+            self.judge_signatures(&config.signatures).await;
         }
         let attempt = self.attempt(&config).await;
         // What could not serve before need not serve now; anything else is a reason to keep the old.

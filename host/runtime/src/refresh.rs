@@ -19,7 +19,7 @@ const RETRY_MOST: Duration = Duration::from_secs(300);
 
 /// Starts the timer of a new binding; it ends with the binding, or when the plugin says that it has nothing to refresh.
 pub(crate) fn start(binding: &Arc<Binding>) {
-    if binding.plugin.exports.lifecycle.is_some() {
+    if binding.image.exports.lifecycle.is_some() {
         let weak = Arc::downgrade(binding);
         binding.machine.threads.spawn(repeat(weak));
     }

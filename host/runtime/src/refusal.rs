@@ -1,9 +1,12 @@
 //! Why a file does not become a plugin that serves, in words that say what to do.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use serde::{Deserialize, Serialize};
+
 /// A plugin that cannot be used. The texts are part of the interface: tests pin them.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
     /// The name is not `[a-z][a-z0-9-]{0,62}.wasm`.
     #[error(
@@ -14,8 +17,13 @@ pub enum Refusal {
     #[error("not a regular file; copy the component itself into the folder, links are not followed")]
     NotAFile,
     /// Others may write the file.
-    #[error("everybody may write this file (mode {0:o}); take that right away with chmod o-w")]
+    #[error("others may write this file (mode {0:o}); take that right away with chmod go-w")]
     Writable(u32),
+    /// It has other names, under which it could be changed.
+    #[error(
+        "the file has {0} names (hard links); copy it instead, so that nobody changes it under another name"
+    )]
+    Linked(u64),
     /// Over `limits.file_mib`.
     #[error(
         "{size} bytes are more than limits.plugins.file_mib = {limit_mib} allows; build it with the profile `plugin`, or raise the limit"
@@ -69,11 +77,11 @@ pub enum Refusal {
     )]
     Exceeds {
         /// What there is too much of.
-        what: &'static str,
+        what: Cow<'static, str>,
         /// How much there is (so far).
         count: u64,
         /// Name of the limit.
-        limit: &'static str,
+        limit: Cow<'static, str>,
         /// Its value.
         allowed: u64,
     },
@@ -136,11 +144,14 @@ pub enum Refusal {
     },
     /// The administrator has not granted what it asks for.
     #[error(
-        "{binding} asks for more than is granted; if you trust it, put this into the site file:\n{lines}"
+        "{binding} asks for more than is granted{}; if you trust it, put this into the site file:\n{lines}",
+        upgrade(.beside)
     )]
     NotGranted {
         /// Where.
         binding: String,
+        /// What it asks for beside the version that serves, where one does.
+        beside: Option<String>,
         /// The exact lines.
         lines: String,
     },
@@ -154,9 +165,45 @@ pub enum Refusal {
         /// `sha256:...`.
         digest: String,
     },
+    /// The grant is pinned to a key, and it is not signed by that.
+    #[error(
+        "the grant of {plugin} is pinned to key {id:?}, and {how}; sign it with that key, or change the pin under [grants.{plugin}]"
+    )]
+    PinnedKey {
+        /// The plugin.
+        plugin: String,
+        /// As the pin says.
+        id: String,
+        /// What is the case.
+        how: String,
+    },
+    /// Its signature is wrong, whether or not one is required.
+    #[error("its signature is wrong: {reason}; sign these bytes again, or take {plugin}.wasm.minisig away")]
+    Signature {
+        /// The plugin.
+        plugin: String,
+        /// Why.
+        reason: String,
+    },
+    /// It must be signed, and is not by a key that counts.
+    #[error(
+        "[signatures] requires that {interface} is signed, and {how}; sign it with minisign (keys that count: {keys}) and put NAME.wasm.minisig beside it"
+    )]
+    Unsigned {
+        /// The interface that it exports.
+        interface: String,
+        /// What is the case.
+        how: String,
+        /// Names of keys that may vouch for it.
+        keys: String,
+    },
     /// It failed its trial.
     #[error("it failed its trial: {0}")]
     Trial(String),
+}
+
+fn upgrade(beside: &Option<String>) -> String {
+    beside.as_ref().map_or_else(String::new, |diff| format!(" (beside the version that serves on, {diff})"))
 }
 
 fn no_interface(exports: &[String], nearest: &Option<String>) -> String {
@@ -196,7 +243,8 @@ mod tests {
             "it exports wasi:cli/run@0.2.6, and no interface of Archipel"
         );
         assert_eq!(
-            Refusal::Exceeds { what: "core modules", count: 65, limit: "modules", allowed: 64 }.to_string(),
+            Refusal::Exceeds { what: "core modules".into(), count: 65, limit: "modules".into(), allowed: 64 }
+                .to_string(),
             "65 core modules are more than limits.plugins.modules = 64 allows; make the plugin smaller, or raise the limit"
         );
         assert!(

@@ -16,6 +16,7 @@ use crate::config::RuntimeConfig;
 use crate::engine::EngineFacts;
 use crate::folder::PluginFolder;
 use crate::host::Services;
+use crate::image::Loader;
 use crate::machine::Machine;
 use crate::manager::{Command, Manager};
 use crate::status::{Desk, Published};
@@ -142,8 +143,7 @@ impl Runtime {
             services,
             folder: Arc::new(folder),
             folders_root: options.folders_root,
-            cache,
-            compiler: options.compiler,
+            loader: Loader { machine: Arc::clone(&machine), cache, compiler: options.compiler },
             config,
             reread: options.reread,
             published: Arc::clone(&published),

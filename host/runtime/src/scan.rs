@@ -3,9 +3,10 @@
 //!
 //! One pass, no recursion, no allocation that grows with a number inside the file: sections are counted and skipped;
 //! only names of the outermost imports and exports and the manifest are kept. Every count is bounded by a limit of
-//! [`RuntimeLimits`]. Types are not looked at here: the compile process validates them, and admission compares them
-//! with the contract.
+//! [`RuntimeLimits`]. Types are not looked at here but for their length: what is in them is for the validator, which
+//! runs after this and in the same bounded process.
 
+use serde::{Deserialize, Serialize};
 use wasmparser::{Chunk, Encoding, Parser, Payload, SectionLimited};
 
 use crate::limits::{RuntimeLimits, to_usize};
@@ -13,13 +14,14 @@ use crate::manifest;
 use crate::refusal::Refusal;
 
 /// What one pass finds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scan {
     /// Names of the outermost imports.
     pub imports: Vec<String>,
     /// Names of the outermost exports.
     pub exports: Vec<String>,
     /// The manifest's bytes; more than one only where they differ.
+    #[serde(skip)]
     pub manifests: Vec<Vec<u8>>,
     /// Core modules inside.
     pub modules: u64,
@@ -35,6 +37,7 @@ struct Pass<'l> {
     memories: u64,
     tables: u64,
     items: u64,
+    types: u64,
     outer_manifest: bool,
 }
 
@@ -56,6 +59,7 @@ pub(crate) fn scan(bytes: &[u8], limits: &RuntimeLimits) -> Result<Scan, Refusal
         memories: 0,
         tables: 0,
         items: 0,
+        types: 0,
         outer_manifest: false,
     };
     let mut rest = bytes;
@@ -131,7 +135,11 @@ impl Pass<'_> {
         limit: &'static str,
         allowed: u64,
     ) -> Result<(), Refusal> {
-        if count > allowed { Err(Refusal::Exceeds { what, count, limit, allowed }) } else { Ok(()) }
+        if count > allowed {
+            Err(Refusal::Exceeds { what: what.into(), count, limit: limit.into(), allowed })
+        } else {
+            Ok(())
+        }
     }
 
     fn take(&mut self, payload: &Payload<'_>) -> Result<(), Refusal> {
@@ -155,11 +163,28 @@ impl Pass<'_> {
             }
             Payload::MemorySection(section) => {
                 self.memories = self.memories.saturating_add(u64::from(section.count()));
-                self.bound("memories", self.memories, "memories", limits.memories)
+                self.bound("memories", self.memories, "memories", limits.memories)?;
+                for memory in section.clone() {
+                    let memory = memory.map_err(|error| malformed(&error))?;
+                    let page = 1_u64.checked_shl(memory.page_size_log2.unwrap_or(16)).unwrap_or(u64::MAX);
+                    let mib = memory.initial.saturating_mul(page).div_ceil(1 << 20);
+                    self.bound("MiB of memory to start with", mib, "memory_mib", limits.memory_mib)?;
+                }
+                Ok(())
             }
             Payload::TableSection(section) => {
                 self.tables = self.tables.saturating_add(u64::from(section.count()));
-                self.bound("tables", self.tables, "tables", limits.tables)
+                self.bound("tables", self.tables, "tables", limits.tables)?;
+                for table in section.clone() {
+                    let elements = table.map_err(|error| malformed(&error))?.ty.initial;
+                    self.bound(
+                        "elements of a table to start with",
+                        elements,
+                        "table_elements",
+                        limits.table_elements,
+                    )?;
+                }
+                Ok(())
             }
             Payload::CustomSection(section) => self.custom(section.name(), section.data()),
             Payload::ComponentImportSection(section) => {
@@ -182,7 +207,7 @@ impl Pass<'_> {
                 }
                 Ok(())
             }
-            Payload::TypeSection(section) => self.section(section),
+            Payload::TypeSection(section) => self.types(section),
             Payload::ImportSection(section) => self.section(section),
             Payload::TagSection(section) => self.section(section),
             Payload::GlobalSection(section) => self.section(section),
@@ -190,10 +215,10 @@ impl Pass<'_> {
             Payload::ElementSection(section) => self.section(section),
             Payload::DataSection(section) => self.section(section),
             Payload::InstanceSection(section) => self.section(section),
-            Payload::CoreTypeSection(section) => self.section(section),
+            Payload::CoreTypeSection(section) => self.types(section),
             Payload::ComponentInstanceSection(section) => self.section(section),
             Payload::ComponentAliasSection(section) => self.section(section),
-            Payload::ComponentTypeSection(section) => self.section(section),
+            Payload::ComponentTypeSection(section) => self.types(section),
             Payload::ComponentCanonicalSection(section) => self.section(section),
             Payload::UnknownSection { id, range, .. } => Err(Refusal::Malformed {
                 offset: u64::try_from(range.start).unwrap_or(u64::MAX),
@@ -204,6 +229,14 @@ impl Pass<'_> {
     }
 
     fn section<T>(&mut self, section: &SectionLimited<'_, T>) -> Result<(), Refusal> {
+        self.count(section.count())
+    }
+
+    fn types<T>(&mut self, section: &SectionLimited<'_, T>) -> Result<(), Refusal> {
+        let bytes = u64::try_from(section.range().len()).unwrap_or(u64::MAX);
+        self.types = self.types.saturating_add(bytes);
+        let kib = self.types.div_ceil(1 << 10);
+        self.bound("KiB of types", kib, "types_kib", self.limits.types_kib)?;
         self.count(section.count())
     }
 
@@ -221,7 +254,7 @@ impl Pass<'_> {
         };
         if data.len() > to_usize(allowed << 10) {
             let count = u64::try_from(data.len()).unwrap_or(u64::MAX) >> 10;
-            return Err(Refusal::Exceeds { what, count: count.max(allowed + 1), limit, allowed });
+            return self.bound(what, count.max(allowed.saturating_add(1)), limit, allowed);
         }
         if !is_manifest {
             return Ok(());
@@ -303,14 +336,32 @@ mod tests {
         let nested =
             |levels: usize| component(&format!("{}{}", "(component ".repeat(levels), ")".repeat(levels)));
         assert!(scan(&nested(9), &RuntimeLimits::default()).is_ok());
-        assert!(matches!(refused(&nested(10)), Refusal::Exceeds { limit: "nesting", .. }));
+        assert!(matches!(refused(&nested(10)), Refusal::Exceeds { limit, .. } if limit == "nesting"));
         let crowd = component(&format!("(component {})", "(core module)".repeat(65)));
         assert_eq!(
             refused(&crowd),
-            Refusal::Exceeds { what: "core modules", count: 65, limit: "modules", allowed: 64 }
+            Refusal::Exceeds { what: "core modules".into(), count: 65, limit: "modules".into(), allowed: 64 }
         );
         let small = RuntimeLimits { file_mib: 0, ..RuntimeLimits::default() };
         assert!(matches!(scan(&nested(1), &small), Err(Refusal::TooLarge { limit_mib: 0, .. })));
+    }
+
+    #[test]
+    fn what_is_declared_is_bounded_before_anything_is_made_of_it() {
+        let declared = |module: &str| refused(&component(&format!("(component (core module {module}))")));
+        assert_eq!(
+            declared("(memory 1025)").to_string(),
+            "65 MiB of memory to start with are more than limits.plugins.memory_mib = 64 allows; make the plugin smaller, or raise the limit"
+        );
+        assert!(
+            matches!(declared("(table 20001 funcref)"), Refusal::Exceeds { limit, .. } if limit == "table_elements")
+        );
+        let fits = component("(component (core module (memory 1024) (table 20000 funcref)))");
+        assert!(scan(&fits, &RuntimeLimits::default()).is_ok());
+        let fields: String = (0..400).map(|n| format!("(field \"number-{n}\" u8)")).collect();
+        let wide = component(&format!("(component (type (record {fields})))"));
+        let small = RuntimeLimits { types_kib: 4, ..RuntimeLimits::default() };
+        assert!(matches!(scan(&wide, &small), Err(Refusal::Exceeds { limit, .. }) if limit == "types_kib"));
     }
 
     #[test]

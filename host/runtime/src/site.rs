@@ -237,7 +237,7 @@ impl Parts<'_> {
         let generator: Option<Arc<dyn TokenGenerator>> =
             config.generator_plugin().and_then(|plugin| match find(plugin) {
                 // A plugin that does the rest need not make tokens too.
-                Ok(binding) if binding.plugin.exports.token_generator.is_none() => None,
+                Ok(binding) if binding.image.exports.token_generator.is_none() => None,
                 Ok(binding) => Some(Arc::new(Component(binding)) as Arc<dyn TokenGenerator>),
                 Err(away) => Some(Arc::new(away)),
             });

@@ -157,9 +157,12 @@ impl Record {
             PluginState::Rejected
         } else if self.dropped {
             PluginState::Dropped
-        } else {
+        } else if self.plugin.as_ref().is_some_and(|plugin| plugin.plain.initialized()) {
             // In order, and no place in the site file wants it.
             PluginState::Compiled
+        } else {
+            // The same, and what it is compiled to depends on the configuration that it would get.
+            PluginState::Checked
         };
         let last_error = quarantine
             .as_ref()
@@ -191,8 +194,10 @@ impl Record {
 fn start(plugin: &Plugin) -> String {
     let drives = plugin.interfaces.iter().any(|interface| interface.starts_with("archipel:cloud/"));
     let how = if drives { "warm" } else { "fresh" };
-    let whence = if plugin.from_cache { "from the cache" } else { "compiled now" };
-    format!("{how}, {whence}")
+    match plugin.starts.words() {
+        none if none.is_empty() => how.to_owned(),
+        words => format!("{how}, {words}"),
+    }
 }
 
 /// Implements [`Site`] and [`PluginAdmin`].

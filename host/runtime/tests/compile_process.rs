@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use archipel_model::plugin_admin::PluginState;
 use archipel_runtime::{CHILD_ARG, Compiler};
-use support::{ALLOW, AUTHZ, Started, authorization};
+use support::{ALLOW, AUTHZ, Started, authorization, prepared};
 
 fn main() -> ExitCode {
     if std::env::args().any(|arg| arg == CHILD_ARG) {
@@ -26,6 +26,10 @@ fn main() -> ExitCode {
         println!("what_does_not_validate_is_told_in_the_compilers_words ... ok");
         a_compiler_that_needs_too_much_is_stopped().await;
         println!("a_compiler_that_needs_too_much_is_stopped ... ok");
+        a_snapshot_is_made_in_the_process().await;
+        println!("a_snapshot_is_made_in_the_process ... ok");
+        the_process_can_open_nothing();
+        println!("the_process_can_open_nothing ... ok");
     });
     ExitCode::SUCCESS
 }
@@ -59,4 +63,41 @@ async fn a_compiler_that_needs_too_much_is_stopped() {
     assert_eq!(site.status("authz").state, PluginState::Rejected);
     let site = started(&[("authz.wasm", &plugin)], &format!("{AUTHZ}[limits]\ncompile_wall_s = 0\n")).await;
     assert!(site.error("authz").contains("limits.plugins.compile_wall_s = 0"), "{}", site.error("authz"));
+}
+
+async fn a_snapshot_is_made_in_the_process() {
+    let counts = "(i64.load32_u (i32.const 200))";
+    let site = started(&[("authz.wasm", &prepared("", counts))], AUTHZ).await;
+    assert_eq!(site.status("authz").start, "fresh, from a snapshot, compiled now");
+    assert_eq!(site.told().await, 1);
+}
+
+/// As the kernel sees it: it has its pipes, and may have no further file or socket.
+fn the_process_can_open_nothing() {
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([CHILD_ARG, "4096", "120"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let of = |what: &str| std::fs::read_to_string(format!("/proc/{}/{what}", child.id())).unwrap_or_default();
+    let line = |text: String, name: &str| -> Vec<String> {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+        line.trim_start_matches(name).split_whitespace().map(str::to_owned).collect()
+    };
+    let waits = std::time::Instant::now();
+    while line(of("status"), "NoNewPrivs:") != ["1"] {
+        assert!(waits.elapsed().as_secs() < 30, "it never confined itself");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert_eq!(line(of("limits"), "Max open files"), ["3", "3", "files"]);
+    assert_eq!(line(of("limits"), "Max file size"), ["0", "0", "bytes"]);
+    assert_eq!(line(of("limits"), "Max cpu time"), ["120", "120", "seconds"]);
+    for open in std::fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap() {
+        let target = std::fs::read_link(open.unwrap().path()).unwrap();
+        assert!(!target.to_string_lossy().starts_with("socket:"), "{}", target.display());
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

@@ -160,7 +160,7 @@ async fn what_is_not_granted_is_refused_with_the_lines_that_would_grant_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pinned_grant_takes_only_the_bytes_it_lists() {
     let plugin = authorization(0, ALLOW);
-    let digest = archipel_runtime::explain(&plugin, &archipel_runtime::RuntimeLimits::default()).digest;
+    let digest = archipel_runtime::explain::digest(&plugin);
     let pinned = format!("{AUTHZ}[grants.authz]\npin = \"digest\"\naccept = [\"sha256:00\"]\n");
     let site = Started::new(&[("authz.wasm", &plugin)], &pinned).await;
     assert!(site.error("authz").contains(&format!("accept = [\"{digest}\"]")), "{}", site.error("authz"));

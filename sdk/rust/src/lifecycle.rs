@@ -35,6 +35,12 @@ impl Refreshed {
 /// `init` runs once per version, configuration and files; the host keeps an image of the instance after it, and
 /// every AAA call starts from that image. So parse policies here, into a `static OnceLock`, and keep no random
 /// number and no time: they would be the same in every call.
+///
+/// It has the configuration, the files and the log; storage, secrets, keys and the network are refused, randomness
+/// traps and the clock stands still. Two things keep a plugin from such an image, and then `init` runs in every call
+/// (`archipel plugin list` says so): a hash seed, which must differ from call to call (use `BTreeMap` rather than
+/// `HashMap` in `init`, and typed structs rather than `serde_json::Value`), and a handle of the host that is kept,
+/// e.g. of standard output (log rather than print).
 pub trait Lifecycle {
     /// Prepares what every call needs from configuration and files. No network, no randomness.
     ///

@@ -145,6 +145,39 @@ async fn the_administrator_sees_checks_grants_and_reloads_plugins() {
     assert!(as_admin(&site, &["doctor", "--output", "json"]).await.json()["findings"].is_array());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_is_installed_from_a_file_and_what_is_none_is_not() {
+    let site = Site::temporary().unwrap();
+    let daemon = site.start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    // As cargo names it.
+    let file = folder.path().join("mapper_by_group.wasm");
+    std::fs::write(&file, built::plugin("mapper-by-group").unwrap()).unwrap();
+    let ran = as_admin(&site, &["plugin", "install", file.to_str().unwrap()]).await.with_code(0);
+    assert!(ran.out.contains("mapper-by-group.wasm is installed"), "{ran:?}");
+    let status = daemon
+        .plugin_when("mapper-by-group", |status| {
+            status["state"].as_str().is_some_and(|state| ["checked", "compiled"].contains(&state))
+        })
+        .await
+        .unwrap();
+    assert_eq!(status["last_error"], serde_json::Value::Null, "{status}");
+
+    std::fs::write(&file, b"\0asm\x01\0\0\0").unwrap();
+    let arguments = ["plugin", "install", file.to_str().unwrap(), "--name", "core", "--output", "json"];
+    let refused = as_admin(&site, &arguments).await.with_code(1).json();
+    assert!(refused["problem"].as_str().unwrap().contains("core module"), "{refused}");
+    assert!(!site.plugin_dir().join("core.wasm").exists());
+    let nameless = ["plugin", "install", file.to_str().unwrap(), "--name", "Not_A_Name"];
+    as_admin(&site, &nameless).await.with_code(2);
+
+    // Explained where it lies, with what it lacks in this site.
+    let explained =
+        as_admin(&site, &["plugin", "explain", "cloud-emulated", "--output", "json"]).await.with_code(0);
+    assert_eq!(explained.json()["missing_grants"], serde_json::Value::Null);
+    assert_eq!(explained.json()["contracts"][0]["differences"], serde_json::json!([]));
+}
+
 #[test]
 fn plugin_files_are_checked_and_explained_without_a_site() {
     let folder = tempfile::tempdir().unwrap();
@@ -159,6 +192,8 @@ fn plugin_files_are_checked_and_explained_without_a_site() {
     assert!(ran.out.contains("federation-to-local-mapper"), "{ran:?}");
     let explained = archipel(&["plugin", "explain", &good]).unwrap().with_code(0);
     assert!(explained.out.contains("mapper-by-group") && explained.out.contains("0.1.0"), "{explained:?}");
+    assert!(explained.out.contains("fits the contract 0.1.0"), "{explained:?}");
+    assert!(explained.out.contains("decides which account of a cloud a user becomes"), "{explained:?}");
     for (name, bytes, told) in [
         ("cut.wasm", mapper[..1000].to_vec(), "ends early"),
         ("core.wasm", b"\0asm\x01\0\0\0".to_vec(), "core module"),

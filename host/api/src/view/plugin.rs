@@ -41,7 +41,7 @@ pub(crate) struct PluginView {
     last_error: Option<String>,
     #[schema(value_type = String, format = DateTime)]
     since: Timestamp,
-    /// `warm` or `fresh`, and whether it came from the AOT cache.
+    /// How its instances begin: `warm` or `fresh`, from a snapshot or prepared in each (and why), from the cache or compiled now.
     start: String,
 }
 

@@ -1,13 +1,15 @@
 //! `archipel plugin`: files are looked at here and now; what a running site makes of them is asked at its door.
 
 mod evidence;
+mod explain;
 mod figures;
 mod grant;
+mod install;
 
 use std::path::{Path, PathBuf};
 
 use archipel_client::Client;
-use archipel_runtime::{RuntimeLimits, explain};
+use archipel_runtime::{Compiler, Explanation, RuntimeLimits};
 use serde_json::{Value, json};
 
 use crate::cli::{DoorArgs, PluginCommand};
@@ -17,9 +19,10 @@ use crate::output::{Answer, Failure, Outcome, Printer, table};
 
 pub(crate) async fn run(command: &PluginCommand, door: &DoorArgs, printer: &Printer) -> Outcome {
     match command {
-        PluginCommand::Check { file } => check(file, door, printer),
-        PluginCommand::Explain { plugin } => explain_one(plugin, door, printer),
-        PluginCommand::Grant { name, write } => grant::run(name, *write, door, printer),
+        PluginCommand::Check { file } => check(file, door, printer).await,
+        PluginCommand::Explain { plugin } => explain::run(plugin, door, printer).await,
+        PluginCommand::Grant { name, write } => grant::run(name, *write, door, printer).await,
+        PluginCommand::Install(args) => install::run(args, door, printer).await,
         PluginCommand::List { functions } => list(&door.client()?, *functions, printer).await,
         PluginCommand::Evidence { name } => evidence::run(name, &door.client()?, printer).await,
         PluginCommand::Reload { name } => {
@@ -75,6 +78,7 @@ fn shown(answer: &Value) -> String {
                 name,
                 text(plugin, "version").to_owned(),
                 text(plugin, "state").to_owned(),
+                text(plugin, "start").split(", because").next().unwrap_or_default().to_owned(),
                 digest,
                 figures::calls(plugin).to_string(),
                 figures::broken(plugin).to_string(),
@@ -86,9 +90,17 @@ fn shown(answer: &Value) -> String {
     let mut shown = if rows.is_empty() {
         "no plugins; drop .wasm files into the plugins' folder".to_owned()
     } else {
-        table(&["NAME", "VERSION", "STATE", "DIGEST", "CALLS", "BROKEN", "MEMORY", "USED AS"], &rows)
+        let headings =
+            ["NAME", "VERSION", "STATE", "STARTS", "DIGEST", "CALLS", "BROKEN", "MEMORY", "USED AS"];
+        table(&headings, &rows)
     };
     for plugin in plugins {
+        if let Some((_, reason)) = text(plugin, "start").split_once(", because ") {
+            shown.push_str(&format!(
+                "\n\n{}: prepared in each instance, because {reason}",
+                text(plugin, "name")
+            ));
+        }
         if let Some(quarantine) = plugin.get("quarantine").filter(|quarantine| quarantine.is_object()) {
             shown.push_str(&format!("\n\n{}: {}", text(plugin, "name"), evidence::quarantine(quarantine)));
             continue;
@@ -106,12 +118,19 @@ fn limits(door: &DoorArgs) -> RuntimeLimits {
     Config::load(&door.config).map(|config| config.limits.plugins).unwrap_or_default()
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(file).map_err(|error| Failure::environment(format!("{}: {error}", file.display())))
+/// What a file is, found out in a process of its own with the site's bounds.
+pub(crate) async fn explained(file: &Path, limits: &RuntimeLimits) -> Result<Explanation, String> {
+    let bytes = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    explain_bytes(bytes, limits).await
 }
 
-fn check(file: &Path, door: &DoorArgs, printer: &Printer) -> Outcome {
-    let explained = explain(&read(file)?, &limits(door));
+async fn explain_bytes(bytes: Vec<u8>, limits: &RuntimeLimits) -> Result<Explanation, String> {
+    let exe = std::env::current_exe().map_err(|error| error.to_string())?;
+    Ok(archipel_runtime::explain(&Compiler::Child { exe }, bytes, limits).await)
+}
+
+async fn check(file: &Path, door: &DoorArgs, printer: &Printer) -> Outcome {
+    let explained = explained(file, &limits(door)).await.map_err(Failure::environment)?;
     let json = serde_json::to_value(&explained).map_err(Failure::environment)?;
     match &explained.problem {
         None => {
@@ -135,11 +154,4 @@ fn file_of(plugin: &str, door: &DoorArgs) -> Result<PathBuf, Failure> {
     }
     let config = Config::load(&door.config)?;
     Ok(config.site.plugin_dir.join(format!("{plugin}.wasm")))
-}
-
-fn explain_one(plugin: &str, door: &DoorArgs, printer: &Printer) -> Outcome {
-    let explained = explain(&read(&file_of(plugin, door)?)?, &limits(door));
-    let json = serde_json::to_value(&explained).map_err(Failure::environment)?;
-    printer.say(explained.to_string().trim_end(), &json);
-    Ok(if explained.ok { Answer::Yes } else { Answer::No })
 }

@@ -100,6 +100,7 @@ fn changed(old: &Config, new: &Config) -> Vec<String> {
         ("authorization", a.authorization != b.authorization),
         ("cloud", a.cloud != b.cloud),
         ("grants", a.grants != b.grants),
+        ("signatures", a.signatures != b.signatures),
         ("limit", old.limit != new.limit),
     ];
     sections.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()).collect()

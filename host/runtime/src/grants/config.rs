@@ -45,7 +45,7 @@ impl GrantConfig {
     }
 
     /// Whether a component with this digest (`sha256:HEX` or bare hex) is accepted as far as its digest says.
-    /// A `key:` pin accepts none until signatures are checked.
+    /// A `key:` pin looks at signatures alone.
     pub fn accepts_digest(&self, digest: &str) -> bool {
         let bare = |text: &str| text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
         match self.effective_pin() {

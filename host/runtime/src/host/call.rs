@@ -14,7 +14,7 @@ pub enum CallClass {
     Driver,
     /// `lifecycle.refresh`: network and storage, never user data.
     Lifecycle,
-    /// `lifecycle.init`: no network, no secure randomness, storage read-only; its memory may be kept for all calls.
+    /// `lifecycle.init`: configuration, files and the log, nothing else; its memory may be kept for all calls.
     Init,
 }
 
@@ -22,6 +22,11 @@ impl CallClass {
     /// Whether storage may be written.
     pub const fn may_write(self) -> bool {
         matches!(self, Self::Driver | Self::Lifecycle)
+    }
+
+    /// Whether anything that may differ from call to call can be read: storage, secrets, what a refresh left.
+    pub const fn may_read(self) -> bool {
+        !matches!(self, Self::Init)
     }
 
     /// Whether requests may leave.

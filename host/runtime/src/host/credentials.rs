@@ -56,6 +56,9 @@ impl CallState {
                 "secret {name:?} is not granted to this plugin; the administrator may add it to `secrets` of its grant"
             ))
         };
+        if !self.call.class.may_read() {
+            return Err(Error::forbidden("lifecycle.init has no secrets; open them in the call"));
+        }
         if !self.binding.grants.may_open(name) {
             return Err(refused());
         }

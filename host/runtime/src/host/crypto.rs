@@ -67,6 +67,9 @@ impl CallState {
         claims: &str,
         lifetime_s: u32,
     ) -> Result<Resource<Secret>, Error> {
+        if !self.call.class.may_read() {
+            return Err(Error::forbidden("lifecycle.init has no keys; sign in the call"));
+        }
         let (signer, longest) = self.signer(purpose)?;
         if claims.len() > MAX_CLAIMS {
             return Err(Error::invalid("claims have at most 16 KiB"));

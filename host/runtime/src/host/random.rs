@@ -1,8 +1,9 @@
 //! `wasi:random`: the operating system's numbers, in small portions.
 //!
 //! During `lifecycle.init` there are none: what is drawn there would be the same in every call that starts from the
-//! prepared memory. WASI has no error for that, so it is a trap with a sentence. `insecure-seed` stays (a hash map
-//! asks for it) and is fixed there, so that the same files prepare the same memory.
+//! prepared memory. WASI has no error for that, so it is a trap with a sentence. `insecure-seed` stays, because a hash
+//! map asks for it; that it was asked for is remembered, and such a memory is not kept: every call then prepares itself
+//! and has a seed of its own.
 
 use rand::RngCore;
 use wasmtime::bail;
@@ -17,6 +18,7 @@ const MAX_BYTES: u64 = 64 * 1024;
 /// Randomness of one call.
 pub(crate) struct Random {
     allowed: bool,
+    seeded: bool,
 }
 
 impl HasData for Random {
@@ -25,7 +27,12 @@ impl HasData for Random {
 
 impl Random {
     pub(crate) fn new(class: CallClass) -> Self {
-        Self { allowed: class != CallClass::Init }
+        Self { allowed: class != CallClass::Init, seeded: false }
+    }
+
+    /// Whether a seed was handed out.
+    pub(crate) fn gave_seed(&self) -> bool {
+        self.seeded
     }
 
     fn check(&self) -> wasmtime::Result<()> {
@@ -73,9 +80,7 @@ impl insecure::Host for Random {
 
 impl insecure_seed::Host for Random {
     fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
-        if !self.allowed {
-            return Ok((0x6172_6368_6970_656c, 0x696e_6974));
-        }
+        self.seeded = true;
         let mut rng = rand::thread_rng();
         Ok((rng.next_u64(), rng.next_u64()))
     }
@@ -86,12 +91,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn init_draws_nothing_and_has_a_fixed_seed() {
+    fn init_draws_nothing_and_a_seed_is_remembered() {
         let mut random = Random::new(CallClass::Init);
         assert!(random.bytes(1).unwrap_err().to_string().contains("lifecycle.init"));
         assert!(random::Host::get_random_u64(&mut random).is_err());
+        assert!(!random.gave_seed());
         let seed = insecure_seed::Host::insecure_seed(&mut random).unwrap();
-        assert_eq!(insecure_seed::Host::insecure_seed(&mut Random::new(CallClass::Init)).unwrap(), seed);
+        assert!(random.gave_seed());
+        assert_ne!(insecure_seed::Host::insecure_seed(&mut Random::new(CallClass::Init)).unwrap(), seed);
     }
 
     #[test]

@@ -149,6 +149,11 @@ impl CallState {
         }
     }
 
+    /// Whether the plugin holds a handle of anything of the host: its memory is then of no use without it.
+    pub(crate) fn holds_handles(&self) -> bool {
+        !self.table.is_empty()
+    }
+
     /// From here on secrets are remembered, for the memory watch of tests.
     pub(crate) fn keep_seen(&mut self) {
         self.seen = Some(Seen::new());

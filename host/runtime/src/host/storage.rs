@@ -7,6 +7,7 @@ use archipel_bindings::latest::archipel::host::storage::{self, KeyPage};
 use archipel_bindings::latest::archipel::host::types::Error as WitError;
 use archipel_model::Error;
 
+use super::call::CallClass;
 use super::errors::by;
 use super::state::CallState;
 
@@ -45,9 +46,10 @@ impl CallState {
 impl storage::Host for CallState {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, WitError>> {
         let pending = self.trace.begin("storage.get", &key);
-        let binding = &self.binding;
+        let (binding, class) = (&self.binding, self.call.class);
         let work = async {
             check_key(&key)?;
+            check_read(class)?;
             binding.services.storage.get(&binding.name, &key).await
         };
         Ok(pending.answer(by(self.call.deadline, work).await))
@@ -88,8 +90,9 @@ impl storage::Host for CallState {
         limit: u32,
     ) -> wasmtime::Result<Result<KeyPage, WitError>> {
         let pending = self.trace.begin("storage.list-keys", &prefix);
-        let binding = &self.binding;
+        let (binding, class) = (&self.binding, self.call.class);
         let work = async {
+            check_read(class)?;
             if prefix.len() > MAX_KEY || cursor.as_ref().is_some_and(|cursor| cursor.len() > 4 * MAX_KEY) {
                 return Err(Error::invalid("a prefix has at most 256 bytes; give the cursor as it came"));
             }
@@ -102,6 +105,16 @@ impl storage::Host for CallState {
         let page = by(self.call.deadline, work).await;
         Ok(pending.answer(page.map(|(keys, next)| KeyPage { keys, next })))
     }
+}
+
+/// What `lifecycle.init` read would be the same in every call, however old.
+fn check_read(class: CallClass) -> Result<(), Error> {
+    if class.may_read() {
+        return Ok(());
+    }
+    Err(Error::forbidden(
+        "lifecycle.init has no storage: what it reads would never change; read it in the call",
+    ))
 }
 
 fn check_key(key: &str) -> Result<(), Error> {

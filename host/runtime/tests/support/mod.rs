@@ -143,14 +143,28 @@ pub fn component(world: &str, core: &str, manifest: &serde_json::Value) -> Vec<u
     let mut resolve = wit_parser::Resolve::default();
     let (package, _) = resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit")).unwrap();
     let world = resolve.select_world(&[package], Some(world)).unwrap();
+    encoded(&resolve, world, core, manifest)
+}
+
+/// The same with a world `w` that is written here, of whatever is in `wit/`.
+pub fn component_of(items: &str, core: &str, manifest: &serde_json::Value) -> Vec<u8> {
+    let mut resolve = wit_parser::Resolve::default();
+    resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit")).unwrap();
+    let text = format!("package test:mine; world w {{ {items} }}");
+    let package = resolve.push_str("own.wit", &text).unwrap();
+    let world = resolve.select_world(&[package], Some("w")).unwrap();
+    encoded(&resolve, world, core, manifest)
+}
+
+fn encoded(
+    resolve: &wit_parser::Resolve,
+    world: wit_parser::WorldId,
+    core: &str,
+    manifest: &serde_json::Value,
+) -> Vec<u8> {
     let mut module = wat::parse_str(core).unwrap();
-    wit_component::embed_component_metadata(
-        &mut module,
-        &resolve,
-        world,
-        wit_component::StringEncoding::UTF8,
-    )
-    .unwrap();
+    wit_component::embed_component_metadata(&mut module, resolve, world, wit_component::StringEncoding::UTF8)
+        .unwrap();
     let bytes =
         wit_component::ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap();
     with_section(bytes, "archipel:manifest", manifest.to_string().as_bytes())
@@ -201,6 +215,55 @@ pub fn authorization(reach: u8, body: &str) -> Vec<u8> {
             (func (export "archipel:aaa/authorization@0.1.0#are-authorized") (param i32) (result i32) (i32.const 1024)))"#
     );
     component("authorization-plugin", &core, &manifest(&[AUTHORIZATION]))
+}
+
+pub const LIFECYCLE: &str = "archipel:plugin/lifecycle@0.1.0";
+
+/// An authorization plugin with a life cycle. `init` runs when it is prepared (its parameters are the address and the
+/// number of its files), `call` in `is-authorized`; both are instructions that leave nothing and a number, and the number
+/// is told by [`Started::told`]. Memory from 200 to 400 is theirs. It asks for the folder `policies` where it uses files.
+pub fn prepared(init: &str, call: &str) -> Vec<u8> {
+    let core = format!(
+        r#"(module
+            (import "wasi:random/insecure-seed@0.2.12" "insecure-seed" (func $seed (param i32)))
+            (import "wasi:random/random@0.2.12" "get-random-u64" (func $random (result i64)))
+            (import "wasi:cli/stderr@0.2.12" "get-stderr" (func $stderr (result i32)))
+            (import "wasi:clocks/wall-clock@0.2.12" "now" (func $now (param i32)))
+            (memory (export "memory") 2)
+            (global $top (mut i32) (i32.const 65536))
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                (global.set $top (i32.and (i32.add (global.get $top) (i32.const 7)) (i32.const -8)))
+                (global.get $top)
+                (global.set $top (i32.add (global.get $top) (local.get 3))))
+            (func $tell (param $number i64) (result i32) (local $at i32)
+                (i32.store8 (i32.const 72) (i32.const 1))
+                (i32.store (i32.const 76) (i32.const 3000))
+                (i32.store (i32.const 80) (i32.const 16))
+                (loop $l
+                    (i32.store8 (i32.add (i32.const 3000) (local.get $at))
+                        (i32.add (i32.const 97) (i32.wrap_i64 (i64.and (local.get $number) (i64.const 15)))))
+                    (local.set $number (i64.shr_u (local.get $number) (i64.const 4)))
+                    (local.set $at (i32.add (local.get $at) (i32.const 1)))
+                    (br_if $l (i32.lt_u (local.get $at) (i32.const 16))))
+                (i32.const 64))
+            (func (export "archipel:plugin/lifecycle@0.1.0#init") (param $files i32) (param $count i32) (result i32)
+                (i32.store (i32.const 200) (i32.add (i32.load (i32.const 200)) (i32.const 1)))
+                {init}
+                (i32.const 1600))
+            (func (export "archipel:plugin/lifecycle@0.1.0#refresh") (param i32 i32 i32) (result i32) (i32.const 1600))
+            (func (export "archipel:aaa/authorization@0.1.0#is-authorized") (param i32) (result i32)
+                (call $tell {call}))
+            (func (export "archipel:aaa/authorization@0.1.0#are-authorized") (param i32) (result i32) (i32.const 1024)))"#
+    );
+    let items = "include archipel:plugin/authorization-plugin@0.1.0; include archipel:plugin/lifecycle-plugin@0.1.0; \
+        import wasi:random/insecure-seed@0.2.12; import wasi:random/random@0.2.12; import wasi:cli/stderr@0.2.12; \
+        import wasi:clocks/wall-clock@0.2.12;";
+    let mut manifest = manifest(&[AUTHORIZATION, LIFECYCLE]);
+    if init.contains("$files") {
+        manifest["capabilities"] = serde_json::json!({"folders": [{"name": "policies", "reason": "r"}]});
+    }
+    manifest["config_schema"] = serde_json::json!({"type": "object"});
+    component_of(items, &core, &manifest)
 }
 
 /// A quota plugin that says in `used` how many calls its instance has served, and traps at the call `trap_at`.
@@ -278,6 +341,16 @@ impl Started {
     pub async fn authorize(&self) -> Result<archipel_model::plugin::Decision, Error> {
         let generation = self.runtime.site().current();
         generation.authorization[0].plugin.is_authorized(&user(), &resource(), &context()).await
+    }
+
+    /// The number that a plugin of [`prepared`] tells.
+    pub async fn told(&self) -> u64 {
+        match self.authorize().await.unwrap() {
+            archipel_model::plugin::Decision::Deny { reason, .. } => {
+                reason.bytes().rev().fold(0, |number, letter| number << 4 | u64::from(letter - b'a'))
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Waits until the plugin's status is as wanted.

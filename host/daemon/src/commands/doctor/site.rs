@@ -7,10 +7,11 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use archipel_client::Client;
-use archipel_runtime::explain;
+use archipel_runtime::RuntimeLimits;
 use rustix::fs::statvfs;
 
 use super::Finding;
+use crate::commands::plugin::explained;
 use crate::config::Config;
 use crate::serve::tls::Certificate;
 
@@ -33,7 +34,8 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
     findings.extend(keys(config));
     findings.extend(free_space(config));
     findings.push(engine(config));
-    findings.extend(plugins(config));
+    findings.push(slots(config));
+    findings.extend(plugins(config).await);
     findings.extend(daemon(config).await);
     findings
 }
@@ -154,12 +156,22 @@ fn free_space(config: &Config) -> Option<Finding> {
 
 fn engine(config: &Config) -> Finding {
     let what = "wasm engine";
-    match archipel_runtime::probe(&config.limits.plugins) {
+    let limits = &config.limits.plugins;
+    match archipel_runtime::probe(limits) {
         Ok(facts) if facts.pooling => Finding::good(
             what,
             format!(
-                "wasmtime {}, {} instances from a pool, {} of them kept for AAA",
-                facts.wasmtime, facts.instances, facts.aaa_instances
+                "wasmtime {}, {} instances from a pool, {} of them kept for AAA and {} for drivers, on {}; AAA within {} ms \
+                 ({} ms with hosts and at logins), {} at a time per plugin; drivers within {} ms",
+                facts.wasmtime,
+                facts.instances,
+                facts.aaa_instances,
+                limits.driver_slots,
+                threads(limits),
+                limits.aaa_deadline_ms,
+                limits.aaa_network_deadline_ms,
+                limits.aaa_concurrency,
+                limits.driver_deadline_ms
             ),
         ),
         Ok(facts) => Finding::doubtful(
@@ -176,7 +188,34 @@ fn engine(config: &Config) -> Finding {
     }
 }
 
-fn plugins(config: &Config) -> Vec<Finding> {
+fn threads(limits: &RuntimeLimits) -> String {
+    match limits.plugin_threads {
+        0 => "as many threads as processors".to_owned(),
+        1 => "1 thread".to_owned(),
+        count => format!("{count} threads"),
+    }
+}
+
+/// Whether the slots of drivers are enough for all clouds at once: else a slow one takes them from the others.
+fn slots(config: &Config) -> Finding {
+    let what = "driver slots";
+    let has = config.limits.plugins.driver_slots;
+    let clouds = &config.runtime.cloud;
+    let wanted = clouds.iter().map(|cloud| u64::try_from(cloud.concurrency).unwrap_or(u64::MAX));
+    let wanted = wanted.fold(0, u64::saturating_add);
+    let says = format!("{has}, and {} clouds make {wanted} calls at a time at most", clouds.len());
+    if wanted > has {
+        Finding::doubtful(
+            what,
+            says,
+            format!("set limits.plugins.driver_slots = {wanted}, or lower the concurrency of clouds"),
+        )
+    } else {
+        Finding::good(what, says)
+    }
+}
+
+async fn plugins(config: &Config) -> Vec<Finding> {
     let folder = &config.site.plugin_dir;
     let what = "plugins";
     let entries = match std::fs::read_dir(folder) {
@@ -188,12 +227,16 @@ fn plugins(config: &Config) -> Vec<Finding> {
     };
     let mut findings = Vec::new();
     if let Ok(meta) = std::fs::metadata(folder)
-        && mode(&meta) & 0o002 != 0
+        && mode(&meta) & 0o022 != 0
     {
         findings.push(Finding::bad(
             what,
-            format!("everybody may drop plugins into {} (mode {:o})", folder.display(), mode(&meta)),
-            format!("chmod o-w {}", folder.display()),
+            format!(
+                "others may drop plugins into {} (mode {:o}): nothing is read there",
+                folder.display(),
+                mode(&meta)
+            ),
+            format!("chmod go-w {}", folder.display()),
         ));
     }
     let mut good = Vec::new();
@@ -203,9 +246,9 @@ fn plugins(config: &Config) -> Vec<Finding> {
         else {
             continue;
         };
-        let problem = match std::fs::read(&path) {
-            Ok(bytes) => explain(&bytes, &config.limits.plugins).problem,
-            Err(error) => Some(error.to_string()),
+        let problem = match explained(&path, &config.limits.plugins).await {
+            Ok(explained) => explained.problem,
+            Err(problem) => Some(problem),
         };
         match problem {
             None => good.push(name.to_owned()),

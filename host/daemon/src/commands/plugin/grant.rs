@@ -5,21 +5,23 @@
 
 use std::fmt::Write as _;
 
-use archipel_runtime::grants::{ByteSize, EffectiveGrants, GrantConfig, Missing, Pin, SigningGrant};
-use archipel_runtime::{Explanation, RuntimeConfig, explain};
+use archipel_runtime::grants::{Ability, ByteSize, EffectiveGrants, GrantConfig, Missing, Pin, SigningGrant};
+use archipel_runtime::{Explanation, RuntimeConfig};
 use serde_json::{Map, Value, json};
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, value};
 
-use crate::cli::DoorArgs;
+use crate::cli::{DoorArgs, Format};
 use crate::config::Config;
 use crate::output::{Answer, Failure, Outcome, Printer};
 
 /// How long a token of a newly granted purpose may live.
 const LIFETIME_S: u32 = 12 * 3600;
 
-pub(super) fn run(name: &str, write: bool, door: &DoorArgs, printer: &Printer) -> Outcome {
+pub(super) async fn run(name: &str, write: bool, door: &DoorArgs, printer: &Printer) -> Outcome {
     let config = Config::load(&door.config)?;
-    let explained = explain(&super::read(&super::file_of(name, door)?)?, &config.limits.plugins);
+    let explained = super::explained(&super::file_of(name, door)?, &config.limits.plugins)
+        .await
+        .map_err(Failure::environment)?;
     let Some(manifest) = &explained.manifest else {
         return Err(Failure::environment(format!(
             "{name} says not what it asks for: {}",
@@ -29,8 +31,9 @@ pub(super) fn run(name: &str, write: bool, door: &DoorArgs, printer: &Printer) -
     let before = config.runtime.grants.get(name).cloned().unwrap_or_default();
     let mut after = before.clone();
     let mut open = Missing::default();
-    for binding in configurations(name, &config.runtime) {
-        let missing = EffectiveGrants::missing(&manifest.capabilities, &after, &binding);
+    let configurations = configurations(name, &config.runtime);
+    for binding in &configurations {
+        let missing = EffectiveGrants::missing(&manifest.capabilities, &after, binding);
         open.secrets.extend(
             missing
                 .secrets
@@ -50,13 +53,18 @@ pub(super) fn run(name: &str, write: bool, door: &DoorArgs, printer: &Printer) -
     }
     let lines = Lines { name, before: &before, after: &after };
     let asked = serde_json::to_value(&manifest.capabilities).map_err(Failure::environment)?;
-    let mut text = meaning(name, &explained, &asked);
+    let mut text = meaning(name, &explained, &manifest.capabilities.abilities(&configurations), &after);
     let is_new = after != before;
     let mut written = false;
     if is_new && write {
+        // What it means is on the screen before it is so.
+        if printer.format == Format::Text {
+            printer.say(&format!("{text}\n"), &Value::Null);
+            text.clear();
+        }
         lines.write(&config)?;
         written = true;
-        let _ = write!(text, "\n\nwritten to {}:\n\n{}", config.file.display(), lines.fresh());
+        let _ = write!(text, "written to {}:\n\n{}", config.file.display(), lines.fresh());
         text.push_str("\na running site takes it with `archipel plugin reload`, or SIGHUP");
     } else if is_new {
         let _ = write!(
@@ -88,7 +96,7 @@ pub(super) fn run(name: &str, write: bool, door: &DoorArgs, printer: &Printer) -
 }
 
 /// The configuration of every binding that uses the plugin: which hosts it asks for may depend on it.
-fn configurations(name: &str, config: &RuntimeConfig) -> Vec<Value> {
+pub(super) fn configurations(name: &str, config: &RuntimeConfig) -> Vec<Value> {
     let mut found: Vec<Map<String, Value>> = Vec::new();
     for binding in &config.identity {
         let used = [&binding.plugin, &binding.generator, &binding.identity, &binding.authentication];
@@ -122,52 +130,38 @@ fn give(grant: &mut GrantConfig, missing: Missing) {
     grant.folders.extend(missing.folders);
 }
 
-/// What granting it means, in the words of the plugin's own reasons.
-fn meaning(name: &str, explained: &Explanation, asked: &Value) -> String {
+/// What granting it means, in the words of the plugin's own reasons; and where its secrets may go.
+fn meaning(name: &str, explained: &Explanation, abilities: &[Ability], grant: &GrantConfig) -> String {
     let mut text = format!("{name} ({})", explained.digest);
-    let mut has_any = false;
-    let mut line = |what: String, request: &Value| {
-        let reason = request.get("reason").and_then(Value::as_str).unwrap_or("no reason given");
-        let _ = write!(text, "\n  {what}\n      because: {reason}");
-        has_any = true;
-    };
-    let word =
-        |request: &Value, key: &str| request.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let each = |key: &str| asked.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
-    for request in each("hosts") {
-        let origin = word(&request, "origin");
-        let target = if origin.is_empty() {
-            format!("the URL at {} of its configuration", word(&request, "config"))
-        } else {
-            origin
-        };
-        line(format!("sends requests to {target}, and reads the answers"), &request);
+    for ability in abilities {
+        let _ = write!(text, "\n  {ability}");
     }
-    for request in each("secrets") {
-        line(
-            format!("uses the secret {}, without ever seeing it, where you bind it", word(&request, "name")),
-            &request,
-        );
-    }
-    if let Some(request) = asked.get("storage").filter(|storage| !storage.is_null()) {
-        let bytes = request.get("bytes").and_then(Value::as_u64).unwrap_or_default();
-        line(format!("keeps up to {} in this site's store", ByteSize(bytes)), request);
-    }
-    for request in each("crypto") {
-        line(
-            format!(
-                "has the host sign tokens for the purpose {:?}, without ever seeing the key",
-                word(&request, "purpose")
-            ),
-            &request,
-        );
-    }
-    for request in each("folders") {
-        line(format!("reads the files of the folder {}", word(&request, "name")), &request);
-    }
-    if !has_any {
+    if abilities.is_empty() {
         text.push_str("\n  asks for nothing: it only computes on what it is handed");
     }
+    for rule in &grant.secrets {
+        let _ = write!(
+            text,
+            "\n  the secret {} goes to {} {}{} as {}, and nowhere else",
+            rule.name,
+            rule.methods.join(" or "),
+            rule.origin,
+            rule.path,
+            rule.placement
+        );
+    }
+    let _ = write!(
+        text,
+        "\n  {}",
+        match grant.effective_pin() {
+            Pin::Capabilities =>
+                "any version of it that asks for no more than this follows by itself".to_owned(),
+            Pin::Digest => "only the versions listed in accept serve; a new one waits for you".to_owned(),
+            Pin::Key(id) => format!(
+                "every version that key {id} signed and that asks for no more than this follows by itself"
+            ),
+        }
+    );
     text
 }
 

@@ -121,7 +121,7 @@ async fn the_session_of_a_user_is_a_secret_of_that_name() {
 }
 
 #[tokio::test]
-async fn storage_is_read_only_during_aaa_and_init_and_apart_by_binding() {
+async fn storage_is_read_only_during_aaa_closed_during_init_and_apart_by_binding() {
     let services = services();
     let grant = "storage = \"1 MiB\"";
     let mut driver = state(&services, "a", CallClass::Driver, grant);
@@ -132,7 +132,15 @@ async fn storage_is_read_only_during_aaa_and_init_and_apart_by_binding() {
     assert!(driver.end_call().storage_written);
     for class in [CallClass::Aaa, CallClass::Init] {
         let mut reader = state(&services, "a", class, grant);
-        assert_eq!(reader.get("k".into()).await.unwrap().unwrap().as_deref(), Some(&b"w"[..]));
+        let (read, listed) =
+            (reader.get("k".into()).await.unwrap(), reader.list_keys(String::new(), None, 10).await.unwrap());
+        if class == CallClass::Aaa {
+            assert_eq!(read.unwrap().as_deref(), Some(&b"w"[..]));
+            assert_eq!(listed.unwrap().keys, ["k"]);
+        } else {
+            assert_eq!(read.unwrap_err().kind, ErrorKind::Forbidden);
+            assert_eq!(listed.unwrap_err().kind, ErrorKind::Forbidden);
+        }
         assert_eq!(reader.set("k".into(), vec![]).await.unwrap().unwrap_err().kind, ErrorKind::Forbidden);
         assert_eq!(reader.delete("k".into()).await.unwrap().unwrap_err().kind, ErrorKind::Forbidden);
         assert!(reader.compare_and_swap("k".into(), None, None).await.unwrap().is_err());

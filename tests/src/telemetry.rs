@@ -157,13 +157,13 @@ fn judge(all: &Received, site: &Site, endpoint: &str, (ours, order): (&str, &str
         "a trace that its client did not want was sent"
     );
 
-    let requests = all.points.iter().filter(|point| {
+    let mut requests = all.points.iter().filter(|point| {
         point.name == "archipel_http_requests"
             && point.kind == "sum"
             && point.attributes.get("route").is_some_and(|route| route == "/v1/computes")
     });
     ensure!(
-        requests.last().is_some_and(|point| point.value == 1.0),
+        requests.next_back().is_some_and(|point| point.value == 1.0),
         "no figure of one request to /v1/computes"
     );
     let is_timed = all.points.iter().any(|point| {

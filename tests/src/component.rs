@@ -16,6 +16,11 @@ pub fn with_manifest_of(component: &[u8], plugin: &[u8]) -> Vec<u8> {
     append(component, 0, &contents)
 }
 
+/// The same component in other bytes: a section that nobody reads is appended.
+pub fn with_custom_section(plugin: Vec<u8>, section: &str) -> Vec<u8> {
+    append(&plugin, 0, &name(section))
+}
+
 /// A plugin that does not describe itself: its manifest's section has another name.
 pub fn without_manifest(plugin: &[u8]) -> Vec<u8> {
     let mut bytes = plugin.to_vec();

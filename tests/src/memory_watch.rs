@@ -24,7 +24,7 @@ pub struct MemoryWatch {
     path: String,
 }
 
-/// One call of a plugin that had to do with secrets.
+/// One call of a plugin, after the first that had to do with secrets.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Search {
     /// Whose call.
@@ -33,6 +33,8 @@ pub struct Search {
     pub function: String,
     /// What it held handles of.
     pub secrets: Vec<String>,
+    /// How many secrets were looked for: this call's, and those of others before it.
+    pub looked_for: u64,
     /// How many bytes of the plugins' memories were looked through.
     pub bytes: u64,
     /// What of it was found.

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use archipel_model::audit::{AuditDoor, AuditLog, AuditRecord, AuditUser, Outcome};
 use archipel_model::plugin::Operation;
-use archipel_model::{Clock, Error, FederationUser, OrderId, Timestamp};
+use archipel_model::{Clock, Error, FederationUser, OrderId};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -106,7 +106,7 @@ impl Audit {
     ) -> Result<(), Error> {
         let record = AuditRecord {
             reason: reason.map(|reason| reason.chars().take(REASON).collect()),
-            ..empty(self.clock.now(), AuditDoor::Daemon, operation, outcome)
+            ..AuditRecord::new(self.clock.now(), AuditDoor::Daemon, operation, outcome)
         };
         self.log.append(&[record]).await
     }
@@ -152,27 +152,6 @@ impl Audit {
 
     fn window(&self) -> MutexGuard<'_, Window> {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn empty(at: Timestamp, door: AuditDoor, operation: &str, outcome: Outcome) -> AuditRecord {
-    AuditRecord {
-        at,
-        request: String::new(),
-        door,
-        address: None,
-        who: None,
-        operation: operation.to_owned(),
-        kind: None,
-        order: None,
-        cloud: None,
-        on: None,
-        outcome,
-        status: None,
-        reason: None,
-        decided_by: Vec::new(),
-        count: 1,
-        addresses: Vec::new(),
     }
 }
 

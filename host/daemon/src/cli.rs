@@ -96,7 +96,7 @@ pub(crate) enum Command {
     ///   id = "site-a.example.org"
     ///
     /// Sections: [site], [[identity]], [[authorization]], [[cloud]], [[limit]], [[events.kafka]], [[events.webhook]],
-    /// [audit], [grants.PLUGIN], [signatures], [secrets.NAME], [limits.{plugins,api,orders,identity}]. Every key can be set from the environment as ARCHIPEL__SECTION__KEY, e.g.
+    /// [audit], [grants.PLUGIN], [signatures], [secrets.NAME], [vault], [[shadow]], [limits.{plugins,api,orders,identity,egress}]. Every key can be set from the environment as ARCHIPEL__SECTION__KEY, e.g.
     /// ARCHIPEL__SITE__LISTEN=127.0.0.1:8080 or ARCHIPEL__CLOUD__EAST__STATE=draining (an item of a list by its index
     /// or its name).
     #[command(
@@ -123,6 +123,10 @@ pub(crate) enum Command {
     /// See, check and grant plugins.
     #[command(subcommand)]
     Plugin(PluginCommand),
+
+    /// Seal the site's secrets, and change what they are sealed with.
+    #[command(subcommand)]
+    Secret(SecretCommand),
 
     /// Look at, copy, restore and compact everything durable.
     #[command(subcommand)]
@@ -465,6 +469,32 @@ pub(crate) struct InstallArgs {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum SecretCommand {
+    /// List the secrets of the site file: where each comes from, and which key sealed it. Never what they are.
+    List,
+
+    /// Seal a secret for the site file's `[secrets.NAME] sealed = "FILE"`, and write it there.
+    ///
+    /// Reads it from standard input, one final line end taken off; asks for it at a terminal. A site that serves takes it
+    /// with `archipel plugin reload`; until then the old one serves.
+    #[command(
+        after_help = "Examples:\n  archipel secret seal physics < password\n  archipel secret seal aws <<< 'AKIA...:wJal...'"
+    )]
+    Seal {
+        /// The secret.
+        name: String,
+    },
+
+    /// Make a new sealing key, seal every secret anew with it, and forget the old one. The site may serve meanwhile.
+    ///
+    /// Where the key is a credential of systemd: put the new key as a first line into it, restart, run this, and take the
+    /// old line out. Copies of the old files (backups) still open with the old key: change the secrets too, where it was
+    /// stolen.
+    #[command(after_help = "Example:\n  archipel secret rotate-key")]
+    RotateKey,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
     /// List the plugins of a running site, refused ones with the reason.
     List {
@@ -511,6 +541,36 @@ pub(crate) enum PluginCommand {
         /// Write the lines into the site file; comments and order are kept.
         #[arg(long)]
         write: bool,
+    },
+
+    /// Put a new version beside the one that serves: it is asked the same, after it, and not heard. Without a file, tell
+    /// what it said.
+    ///
+    /// For authorization, for mappers (`map-user`, never `get-token`) and for what drivers only look at (quota, specs, images,
+    /// networks). It has the grant of the plugin, changes nothing, and costs no caller any time.
+    #[command(
+        after_help = "Examples:\n  archipel plugin shadow authz-roles target/wasm32-wasip2/release/authz_roles.wasm\n  archipel plugin shadow authz-roles\n  archipel plugin promote authz-roles"
+    )]
+    Shadow {
+        /// The plugin that serves.
+        name: String,
+        /// The new version.
+        file: Option<PathBuf>,
+    },
+
+    /// Put the version that stands in a plugin's shadow in its place. Refused where it ever said something else, or nothing.
+    Promote {
+        /// The plugin that serves.
+        name: String,
+        /// Although it said something else.
+        #[arg(long)]
+        anyway: bool,
+    },
+
+    /// Take the version away that stands in a plugin's shadow.
+    Drop {
+        /// The plugin that serves.
+        name: String,
     },
 
     /// Make a running site look at its plugins again, now.

@@ -7,6 +7,7 @@ pub(crate) mod events;
 pub(crate) mod manual;
 pub(crate) mod order;
 pub(crate) mod plugin;
+pub(crate) mod secret;
 pub(crate) mod store;
 pub(crate) mod sweep;
 pub(crate) mod token;

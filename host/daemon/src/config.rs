@@ -21,7 +21,7 @@ use archipel_events::EventsConfig;
 use archipel_orders::LimitRule;
 use archipel_runtime::config::RuntimeConfig;
 use archipel_telemetry::TelemetryConfig;
-use archipel_vault::SecretSource;
+use archipel_vault::{KeySource, SecretSource, Vault, VaultError, VaultKey};
 
 pub(crate) use limits::Limits;
 pub(crate) use site::{SiteSection, TlsSection};
@@ -47,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) limit: Vec<LimitRule>,
     /// `[secrets.NAME]`.
     pub(crate) secrets: BTreeMap<String, SecretSource>,
+    /// `[vault]`.
+    pub(crate) vault: VaultKey,
     /// `[limits.*]`.
     pub(crate) limits: Limits,
     /// `[[events.kafka]]`, `[[events.webhook]]`.
@@ -112,12 +114,14 @@ impl Config {
             identity: reader.array("identity"),
             authorization: reader.array("authorization"),
             cloud: reader.array("cloud"),
+            shadow: reader.array("shadow"),
             grants: reader.entries("grants").into_iter().collect(),
             signatures: reader.section("signatures").unwrap_or_default(),
             ..RuntimeConfig::default()
         };
         let limit: Vec<LimitRule> = reader.array("limit");
         let secrets: BTreeMap<String, SecretSource> = reader.entries("secrets").into_iter().collect();
+        let vault: Option<VaultKey> = reader.section("vault");
         let limits: Option<Limits> = reader.section("limits");
         let events: Option<EventsConfig> = reader.section("events");
         let audit: Option<AuditSettings> = reader.section("audit");
@@ -140,8 +144,8 @@ impl Config {
             }
         }
         reader.finish().map_err(ConfigError::Wrong)?;
-        let (Some(mut site), Some(limits), Some(mut events), Some(audit), Some(telemetry)) =
-            (site, limits, events, audit, telemetry)
+        let (Some(mut site), Some(vault), Some(limits), Some(mut events), Some(audit), Some(telemetry)) =
+            (site, vault, limits, events, audit, telemetry)
         else {
             return Err(ConfigError::Wrong(Vec::new()));
         };
@@ -155,11 +159,25 @@ impl Config {
             runtime,
             limit,
             secrets,
+            vault,
             limits,
             events,
             audit,
             telemetry,
         })
+    }
+
+    /// Where the key lies that secrets are sealed with.
+    pub(crate) fn vault_key(&self) -> KeySource {
+        self.vault.source(&self.base, &self.site.data_dir)
+    }
+
+    /// The site's secrets, as their sources have them now.
+    ///
+    /// # Errors
+    /// The first that cannot be read.
+    pub(crate) fn load_vault(&self) -> Result<Vault, VaultError> {
+        Vault::load(&self.secrets, &self.base, &self.vault_key())
     }
 
     /// The administrator's socket of this site.

@@ -52,6 +52,7 @@ fn run(cli: &Cli, printer: &Printer) -> Outcome {
             Command::Events(command) => commands::events::run(command, &cli.door, printer).await,
             Command::Sweep(command) => commands::sweep::run(command, &cli.door.client()?, printer).await,
             Command::Plugin(command) => commands::plugin::run(command, &cli.door, printer).await,
+            Command::Secret(command) => commands::secret::run(command, &cli.door, printer),
             Command::Man { folder } => commands::manual::man(folder),
             Command::Completions { shell } => commands::manual::completions(*shell),
             Command::Usage(args) => commands::usage::run(args, &cli.door, printer).await,

@@ -255,7 +255,8 @@ mod tests {
         let config: EventsConfig = toml::from_str(text).unwrap();
         let source = SecretSource { value: Some("hunter2".into()), ..SecretSource::default() };
         let sources = BTreeMap::from([("pw".to_owned(), source)]);
-        let vault = Vault::load(&sources, Path::new(".")).unwrap();
+        let vault =
+            Vault::load(&sources, Path::new("."), &archipel_vault::KeySource::File("/none".into())).unwrap();
         Kafka::new(&config.kafka[0], &"site-a".parse().unwrap(), Arc::new(vault))
     }
 

@@ -148,6 +148,30 @@ pub struct AuditRecord {
     pub addresses: Vec<String>,
 }
 
+impl AuditRecord {
+    /// A record of which nothing else is known.
+    pub fn new(at: Timestamp, door: AuditDoor, operation: impl Into<String>, outcome: Outcome) -> Self {
+        Self {
+            at,
+            request: String::new(),
+            door,
+            address: None,
+            who: None,
+            operation: operation.into(),
+            kind: None,
+            order: None,
+            cloud: None,
+            on: None,
+            outcome,
+            status: None,
+            reason: None,
+            decided_by: Vec::new(),
+            count: 1,
+            addresses: Vec::new(),
+        }
+    }
+}
+
 const fn one() -> u64 {
     1
 }
@@ -298,6 +322,13 @@ pub struct AddressUse {
     pub seen: Timestamp,
     /// When it was first seen not to have it any more; `None` while it has.
     pub until: Option<Timestamp>,
+}
+
+/// Takes what happens inside a site, for those who need not read the audit.
+#[async_trait]
+pub trait AuditSink: Send + Sync {
+    /// Keeps a record; durable on return. Whoever cannot tell must not do it.
+    async fn tell(&self, record: &AuditRecord) -> Result<(), Error>;
 }
 
 /// The audit of a site.

@@ -14,6 +14,7 @@ pub mod order;
 pub mod plugin;
 pub mod plugin_admin;
 pub mod plugin_evidence;
+pub mod plugin_shadow;
 pub mod plugin_storage;
 pub mod power;
 pub mod publisher;

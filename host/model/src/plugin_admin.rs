@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::plugin_evidence::{PluginEvidence, Quarantine};
+use crate::plugin_shadow::ShadowStatus;
 use crate::{Error, Timestamp};
 
 /// Where a plugin stands in its life.
@@ -22,6 +23,8 @@ pub enum PluginState {
     Admitted,
     /// Serving.
     Live,
+    /// Answering beside another, unheard.
+    Shadow,
     /// An older version that finishes its calls.
     Draining,
     /// Refused; `last_error` says why.
@@ -82,6 +85,8 @@ pub struct PluginStatus {
     pub granted: serde_json::Value,
     /// By `interface.function`.
     pub figures: BTreeMap<String, CallFigures>,
+    /// How it does beside another plugin, where it stands in its shadow.
+    pub shadow: Option<ShadowStatus>,
     /// Why it is left alone, where it is.
     pub quarantine: Option<Quarantine>,
     /// How often it was sent into quarantine since the daemon started.

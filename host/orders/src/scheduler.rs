@@ -82,6 +82,11 @@ impl Orders {
         self.woken.notify_one();
     }
 
+    /// Ends every local token: the site's secrets changed, and it may have been made of an old one.
+    pub fn forget_tokens(&self) {
+        self.tokens.forget_all();
+    }
+
     /// Figures for `/metrics`.
     pub fn figures(&self) -> OrderFigures {
         let mut figures = self.tally.count().clone();

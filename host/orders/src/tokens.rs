@@ -3,7 +3,8 @@
 //! Many that ask for one account at a time share one call to the mapper. A token is renewed before it ends; a driver that
 //! answers `unauthenticated` has it dropped. A refusal is shared too, for a moment or for as long as the mapper asks, so that
 //! a thousand orders of one account make one call and not a thousand: clouds lock accounts for less. A change of the
-//! configuration ends every refusal, for it may have put right what was refused.
+//! configuration ends every refusal, for it may have put right what was refused; a change of the site's secrets ends every
+//! token, for it may have been made of an old one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,6 +29,7 @@ struct Held {
     answer: Result<LocalToken, Error>,
     fresh_until: Timestamp,
     epoch: u64,
+    secrets: u64,
 }
 
 /// The cache.
@@ -36,6 +38,7 @@ pub(crate) struct Tokens {
     clock: Arc<dyn Clock>,
     made: AtomicU64,
     epoch: AtomicU64,
+    secrets: AtomicU64,
     settings: Settings,
 }
 
@@ -46,6 +49,7 @@ impl Tokens {
             clock,
             made: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
+            secrets: AtomicU64::new(0),
             settings: settings.clone(),
         }
     }
@@ -59,6 +63,7 @@ impl Tokens {
         session: Option<&SecretBytes>,
     ) -> Result<LocalToken, Error> {
         let (now, epoch) = (self.clock.now(), self.epoch.load(Ordering::Relaxed));
+        let secrets = self.secrets.load(Ordering::Acquire);
         let make = async {
             self.made.fetch_add(1, Ordering::Relaxed);
             let call = cloud.mapper.get_token(account, cloud.name.as_str(), context, session);
@@ -71,13 +76,15 @@ impl Tokens {
                     now.plus(pace::respecting(error, moment, &self.settings))
                 }
             };
-            Arc::new(Held { answer, fresh_until, epoch })
+            Arc::new(Held { answer, fresh_until, epoch, secrets })
         };
         let entry = self
             .held
             .entry(key(cloud, account))
             .or_insert_with_if(make, |held| {
-                held.fresh_until <= now || (held.answer.is_err() && held.epoch < epoch)
+                held.fresh_until <= now
+                    || held.secrets < secrets
+                    || (held.answer.is_err() && held.epoch < epoch)
             })
             .await;
         entry.into_value().answer.clone()
@@ -91,6 +98,11 @@ impl Tokens {
     /// Ends every refusal: the configuration changed.
     pub(crate) fn forget_refusals(&self) {
         self.epoch.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Ends every token: the site's secrets changed.
+    pub(crate) fn forget_all(&self) {
+        self.secrets.fetch_add(1, Ordering::Release);
     }
 
     /// How often a mapper was asked.

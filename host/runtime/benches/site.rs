@@ -12,7 +12,7 @@ use archipel_model::{Clock, SiteId, SystemClock};
 use archipel_runtime::bench::{Bare, BareEngine};
 use archipel_runtime::{HostCrypto, Runtime, RuntimeConfig, RuntimeOptions, Services};
 use archipel_store::{SledEngine, SledOptions, Store};
-use archipel_vault::{Keys, Vault};
+use archipel_vault::{KeySource, Keys, Vault};
 use argon2::password_hash::{PasswordHasher, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
 use serde_json::{Value, json};
@@ -54,9 +54,10 @@ impl Site {
         let egress = Egress::new(trusted, RingLedger::new(16), Arc::clone(&clock), EgressLimits::default());
         let services = Services {
             storage: store.plugin_storage(),
-            vault: Arc::new(Vault::load(&BTreeMap::new(), Path::new("/"))?),
+            vault: Arc::new(Vault::load(&BTreeMap::new(), Path::new("/"), &KeySource::File("/none".into()))?),
             egress: Arc::new(egress),
             crypto: Arc::new(HostCrypto::new(Arc::new(Keys::from_master([7; 32])))),
+            audit: store.audit_sink(),
             clock: Arc::clone(&clock),
             site: id.clone(),
         };

@@ -42,6 +42,8 @@ pub(crate) struct Want {
     pub(crate) config: PluginConfig,
     /// Calls at a time.
     pub(crate) concurrency: usize,
+    /// Of a candidate: the binding in whose shadow it stands, whose storage and keys it sees.
+    pub(crate) shadow_of: Option<String>,
 }
 
 /// What the site file says of a plugin, wherever it is used.
@@ -114,13 +116,14 @@ pub(crate) async fn admit(
         tracing::info!(plugin = %plugin.name, binding = %want.binding, from = %older.digest, to = %plugin.digest, "an upgrade is admitted: {diff}");
     }
     let context = BindingContext::new(
-        &want.binding,
+        want.shadow_of.as_ref().unwrap_or(&want.binding),
         &plugin.name,
         &plugin.digest,
         config_json,
         grants,
         services.clone(),
     );
+    let context = if want.shadow_of.is_some() { context.in_shadow() } else { context };
     // What the last refresh of an older version left serves until the first of this one.
     if let Some(previous) = previous {
         context.state.store(previous.context.state.load_full());

@@ -55,7 +55,7 @@ impl Manager {
         };
         let older =
             entry.serving.as_ref().filter(|older| newest.is_none_or(|newest| newest.digest != older.digest));
-        let grant = config.grants.get(name).cloned().unwrap_or_default();
+        let grant = config.grant_of(name);
         let terms = Terms { grant: &grant, signatures: &config.signatures };
         let mut last: Option<Refusal> = match &entry.candidate {
             Candidate::Refused { refusal, .. } => Some(refusal.clone()),

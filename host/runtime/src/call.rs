@@ -37,6 +37,7 @@ use crate::limits::to_usize;
 use crate::machine::Machine;
 use crate::manifest::Manifest;
 use crate::refusal::Refusal;
+use crate::shadow::ShadowReport;
 use crate::signatures::Signed;
 use crate::supervise::Supervisor;
 use crate::threads::{self, Lost, Pace};
@@ -60,6 +61,8 @@ pub(crate) struct Plugin {
     pub(crate) starts: Starts,
     /// What its signature came to, under the keys of the time when it was read.
     pub(crate) signed: ArcSwap<Signed>,
+    /// What came of its time in another's shadow, where it had one.
+    pub(crate) shadow: Arc<ShadowReport>,
 }
 
 /// A plugin with its configuration and grants under a name.

@@ -27,6 +27,8 @@ pub struct RuntimeConfig {
     pub authorization: Vec<AuthorizationConfig>,
     /// `[[cloud]]`.
     pub cloud: Vec<CloudConfig>,
+    /// `[[shadow]]`: new versions that answer beside those that serve.
+    pub shadow: Vec<ShadowConfig>,
     /// `[grants.NAME]`, by plugin.
     pub grants: BTreeMap<String, GrantConfig>,
     /// `[signatures]`: whose plugins must be signed, and by whom.
@@ -119,6 +121,17 @@ pub struct CloudConfig {
     /// Interfaces that another plugin serves, e.g. `{ quota = "other-plugin" }`; it is handed the same `config`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub interfaces: BTreeMap<CloudInterface, String>,
+}
+
+/// `[[shadow]]`: a new version of a plugin that is asked beside it, and not heard. It is handed the same configuration, and
+/// the grant of the plugin whose place it may take.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShadowConfig {
+    /// The plugin that serves.
+    pub plugin: String,
+    /// The new version, as a plugin of its own in the folder.
+    pub candidate: String,
 }
 
 const fn sixteen() -> usize {
@@ -234,11 +247,63 @@ impl RuntimeConfig {
                 check_plugin(&place, Some(plugin), &mut problems);
             }
         }
+        self.check_shadows(&mut problems);
         for name in self.grants.keys() {
             check_plugin("grants", Some(name), &mut problems);
         }
         problems.extend(self.signatures.check());
         if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+}
+
+impl RuntimeConfig {
+    fn check_shadows(&self, problems: &mut Vec<String>) {
+        let mut seen = BTreeSet::new();
+        for shadow in &self.shadow {
+            let place = format!("shadow {:?}", shadow.plugin);
+            check_plugin(&place, Some(&shadow.candidate), problems);
+            if !seen.insert(&shadow.plugin) {
+                problems.push(format!("{place}: it has two candidates; remove one"));
+            }
+            if !self.serves(&shadow.plugin) {
+                problems.push(format!(
+                    "{place}: no authorization, mapper or driver of this site is so named; a candidate needs one to stand beside"
+                ));
+            }
+            if self.serves(&shadow.candidate)
+                || self.shadow.iter().any(|other| other.plugin == shadow.candidate)
+            {
+                problems.push(format!(
+                    "{place}: its candidate {:?} serves already; name a file of its own",
+                    shadow.candidate
+                ));
+            }
+        }
+    }
+
+    /// Whether a plugin has a place that a candidate could take.
+    fn serves(&self, plugin: &str) -> bool {
+        self.authorization.iter().any(|link| link.plugin == plugin)
+            || self.cloud.iter().any(|cloud| {
+                cloud.mapper == plugin
+                    || cloud.driver == plugin
+                    || cloud.interfaces.values().any(|other| other == plugin)
+            })
+    }
+
+    /// The plugin in whose shadow a candidate stands.
+    pub(crate) fn shadow_of(&self, candidate: &str) -> Option<&str> {
+        self.shadow.iter().find(|shadow| shadow.candidate == candidate).map(|shadow| shadow.plugin.as_str())
+    }
+
+    /// The new version that stands in a plugin's shadow.
+    pub(crate) fn candidate_of(&self, plugin: &str) -> Option<&str> {
+        self.shadow.iter().find(|shadow| shadow.plugin == plugin).map(|shadow| shadow.candidate.as_str())
+    }
+
+    /// What a plugin of this name was granted: a candidate what the plugin was whose place it may take.
+    pub(crate) fn grant_of(&self, plugin: &str) -> GrantConfig {
+        self.grants.get(self.shadow_of(plugin).unwrap_or(plugin)).cloned().unwrap_or_default()
     }
 }
 
@@ -283,6 +348,31 @@ mod tests {
         assert_eq!(config.cloud[0].sweep, SweepPolicy { unknown: UnknownInstances::Delete, every_s: 21_600 });
         assert_eq!(config.limits.memory_mib, 32);
         assert_eq!(config.identity[0].generator_plugin(), Some("aaa-local"));
+    }
+
+    #[test]
+    fn a_candidate_stands_beside_a_plugin_that_serves_and_has_its_grant() {
+        let with = |shadow: &str| {
+            let config: RuntimeConfig = toml::from_str(&format!("{SITE}{shadow}")).unwrap();
+            (config.check().err().unwrap_or_default().len(), config)
+        };
+        let (problems, config) = with(
+            "[[shadow]]\nplugin = \"authz-roles\"\ncandidate = \"authz-next\"\n[grants.authz-roles]\nstorage = \"1 MiB\"\n",
+        );
+        assert_eq!(problems, 0);
+        assert_eq!(config.grant_of("authz-next"), config.grant_of("authz-roles"));
+        assert_eq!(
+            (config.candidate_of("authz-roles"), config.shadow_of("authz-roles")),
+            (Some("authz-next"), None)
+        );
+        for wrong in [
+            "[[shadow]]\nplugin = \"aaa-local\"\ncandidate = \"next\"",
+            "[[shadow]]\nplugin = \"authz-roles\"\ncandidate = \"cloud-emulated\"",
+            "[[shadow]]\nplugin = \"authz-roles\"\ncandidate = \"../x\"",
+            "[[shadow]]\nplugin = \"authz-roles\"\ncandidate = \"a\"\n[[shadow]]\nplugin = \"authz-roles\"\ncandidate = \"b\"",
+        ] {
+            assert_eq!(with(wrong).0, 1, "{wrong}");
+        }
     }
 
     #[test]

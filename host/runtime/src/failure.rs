@@ -159,7 +159,8 @@ impl Fault {
         let trace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string).unwrap_or_default();
         let frames = trace.lines().skip(1).take(MAX_FRAMES);
         // `    3:   0x1a2b - module.wasm!crate::function`
-        let frames = frames.map(|line| plain(line.rsplit(" - ").next().unwrap_or(line).trim())).collect();
+        let name = |line: &str| plain(without_hash(line.rsplit(" - ").next().unwrap_or(line).trim()));
+        let frames = frames.map(name).collect();
         Self { cause: plain(&cause), frames }
     }
 
@@ -175,6 +176,14 @@ impl Fault {
     }
 }
 
+/// `crate::function::h0123456789abcdef` without what the compiler appends to tell two of that name apart.
+fn without_hash(name: &str) -> &str {
+    match name.rsplit_once("::h") {
+        Some((name, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => name,
+        _ => name,
+    }
+}
+
 /// Names are the plugin's to choose: escaped and cut.
 fn plain(text: &str) -> String {
     let mut text = escape(text);
@@ -185,6 +194,14 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn frames_are_shown_without_the_compilers_hash() {
+        assert_eq!(without_hash("p.wasm!p::decide::hb0112d726ca20c99"), "p.wasm!p::decide");
+        for other in ["p.wasm!p::hello", "p.wasm!p::h", "memcpy"] {
+            assert_eq!(without_hash(other), other);
+        }
+    }
 
     #[test]
     fn a_driver_that_fails_may_have_acted_and_an_aaa_plugin_has_not() {

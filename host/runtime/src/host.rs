@@ -8,7 +8,8 @@
 //! | `linker` | which interfaces exist at all |
 //! | `stdio`, `clock`, `random` | WASI made virtual |
 //! | `config`, `log`, `storage`, `refreshed`, `credentials`, `crypto` | `archipel:host/*`, one file per interface |
-//! | `attach`, `exchange`, `capture`, `insert` | how secrets get into requests and out of answers |
+//! | `attach`, `sign`, `exchange`, `capture`, `insert` | how secrets get into requests and out of answers |
+//! | `reveal` | the one way in which a secret's bytes reach a plugin |
 //! | `http`, `masked_body` | `wasi:http` over the binding's own egress channel |
 //! | `jwks`, `passwords` | what `crypto` rests on |
 //! | `trace` | the last host functions of a call, for evidence |
@@ -37,6 +38,8 @@ mod masked_body;
 mod passwords;
 mod random;
 mod refreshed;
+mod reveal;
+mod sign;
 mod stdio;
 mod storage;
 mod trace;

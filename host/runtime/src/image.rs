@@ -98,6 +98,7 @@ impl Loader {
             supervisor: Supervisor::new(&self.machine.limits),
             figures,
             starts: Starts::default(),
+            shadow: Arc::default(),
             signed: ArcSwap::default(),
         })
     }

@@ -43,7 +43,7 @@ impl Binding {
         let function = info.function;
         let (detail, stderr) = (broken.shown(&failure.detail()), broken.shown(&left.stderr));
         tracing::warn!(
-            plugin = %plugin.name, binding = %self.context.name, digest = %plugin.digest, function,
+            plugin = %plugin.name, binding = %self.context.label, digest = %plugin.digest, function,
             request_id = %info.request_id, outcome, detail, stderr,
             "a plugin's call failed"
         );
@@ -56,7 +56,7 @@ impl Binding {
             at,
             digest: plugin.digest.clone(),
             version: plugin.manifest.version.clone(),
-            binding: self.context.name.clone(),
+            binding: self.context.label.clone(),
             function: function.to_owned(),
             request_id: info.request_id.clone(),
             order: info.order,

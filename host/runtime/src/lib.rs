@@ -59,6 +59,7 @@ mod memory_watch;
 mod refresh;
 mod runtime;
 mod scan;
+mod shadow;
 mod site;
 mod snapshot;
 mod status;
@@ -70,6 +71,7 @@ mod watch;
 pub use compile::{CHILD_ARG, Compiler, child_main as compile_child_main};
 pub use config::{
     AuthorizationConfig, CloudConfig, CloudInterface, IdentityConfig, PluginConfig, RuntimeConfig,
+    ShadowConfig,
 };
 pub use engine::{EngineFacts, probe};
 pub use explain::{Checked, check};

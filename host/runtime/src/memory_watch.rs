@@ -1,11 +1,11 @@
-//! For tests: after every call that had to do with secrets, looks for them in the memories of the plugins.
+//! For tests: after every call of a plugin, looks in the memories of the plugins for the secrets that any plugin ever held.
 //!
 //! Secrets are handles; this is how that is proved rather than believed. Off unless `ARCHIPEL_MEMORY_WATCH=FOLDER` is set
 //! *and* [`arm`] was called (the daemon does so under `--fail-points` alone). It leaves two files in FOLDER:
 //!
 //! | file | holds |
 //! |---|---|
-//! | `searches` | a JSON line per call: `plugin`, `function`, `secrets` (their names), `bytes` that were looked through, `found` (names) |
+//! | `searches` | a JSON line per call: `plugin`, `function`, `secrets` (names of those that this call held), `looked_for` (how many were), `bytes` that were looked through, `found` (names) |
 //! | `secrets` | every secret that any plugin held a handle of, in hexadecimal, one a line: so that a test can look in logs, answers and files too |
 //!
 //! How: all linear memories lie in one reservation of wasmtime's pool, by far the largest mapping that making the engine
@@ -13,10 +13,12 @@
 //! shows nobody the memories of a component, and a pointer would need unsafe code. So a search looks into the memories of
 //! *all* plugins, warm ones and those in the middle of another call too: more than is promised, never less.
 //!
+//! So a plugin that is never given a secret is searched too, as soon as another one was. The newest [`MOST`] are looked for.
+//!
 //! Looked for are all spellings that answers are masked for ([`Masker`]). What a plugin gave into keeping itself (`wrap`) is
 //! not looked for, and neither is what is shorter than [`SHORTEST`]: chance would find it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::Write as _;
 use std::ops::Range;
@@ -31,6 +33,8 @@ use serde_json::json;
 
 /// Shorter secrets are not looked for.
 const SHORTEST: usize = 8;
+/// Secrets that are looked for after each call.
+const MOST: usize = 24;
 /// The pool reserves 4 GiB for each of many memories; nothing else is as large.
 const POOL: u64 = 64 << 30;
 /// Read at a time.
@@ -58,6 +62,8 @@ struct Written {
     searches: File,
     secrets: File,
     known: BTreeSet<String>,
+    /// The newest of those, with their names.
+    newest: VecDeque<(String, SecretBytes)>,
 }
 
 impl MemoryWatch {
@@ -79,16 +85,21 @@ impl MemoryWatch {
         })?;
         std::fs::create_dir_all(folder)?;
         let open = |name| File::options().create(true).append(true).mode(0o600).open(folder.join(name));
-        let written =
-            Written { searches: open("searches")?, secrets: open("secrets")?, known: BTreeSet::new() };
+        let written = Written {
+            searches: open("searches")?,
+            secrets: open("secrets")?,
+            known: BTreeSet::new(),
+            newest: VecDeque::new(),
+        };
         tracing::warn!(folder = %folder.display(), ?pool, "the memories of plugins are searched for secrets, which are written down: for tests alone");
         Ok((made, Some(Self { pool, written: Mutex::new(written) })))
     }
 
-    /// Looks for the secrets of a call that has just ended, before its memory is given back.
-    pub(crate) fn search(&self, plugin: &str, function: &str, seen: &Seen) {
-        let wanted: Vec<&(String, SecretBytes)> =
-            seen.iter().filter(|(_, secret)| secret.reveal().len() >= SHORTEST).collect();
+    /// Looks for secrets when a call has just ended, before its memory is given back. `held` are those of this call.
+    pub(crate) fn search(&self, plugin: &str, function: &str, held: &Seen) {
+        let held: Vec<&(String, SecretBytes)> =
+            held.iter().filter(|(_, secret)| secret.reveal().len() >= SHORTEST).collect();
+        let wanted = self.note(&held);
         if wanted.is_empty() {
             return;
         }
@@ -100,29 +111,39 @@ impl MemoryWatch {
                 (name.as_str(), masker)
             })
             .collect();
-        let looked = self.look(&spellings);
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, secret) in wanted {
-            let hex = hex::encode(secret.reveal());
-            if !written.known.contains(&hex) {
-                let line = writeln!(written.secrets, "{hex}");
-                line.unwrap_or_else(|error| tracing::error!(%error, "a secret could not be written down"));
-                written.known.insert(hex);
-            }
-        }
-        let names: Vec<&str> = spellings.iter().map(|(name, _)| *name).collect();
-        let (bytes, found, problem) = match looked {
+        let (bytes, found, problem) = match self.look(&spellings) {
             Ok((bytes, found)) => (bytes, found.into_iter().collect(), None),
             Err(error) => (0, Vec::new(), Some(error.to_string())),
         };
         if !found.is_empty() {
             tracing::error!(plugin, function, ?found, "secrets are in a plugin's memory");
         }
+        let names: Vec<&str> = held.iter().map(|(name, _)| name.as_str()).collect();
         let line = json!({
-            "plugin": plugin, "function": function, "secrets": names, "bytes": bytes, "found": found, "problem": problem,
+            "plugin": plugin, "function": function, "secrets": names, "looked_for": wanted.len(), "bytes": bytes,
+            "found": found, "problem": problem,
         });
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         writeln!(written.searches, "{line}")
             .unwrap_or_else(|error| tracing::error!(%error, "a search could not be written down"));
+    }
+
+    /// Writes down what is new, and gives all that is to be looked for.
+    fn note(&self, held: &[&(String, SecretBytes)]) -> Vec<(String, SecretBytes)> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, secret) in held {
+            let hex = hex::encode(secret.reveal());
+            if !written.known.contains(&hex) {
+                let line = writeln!(written.secrets, "{hex}");
+                line.unwrap_or_else(|error| tracing::error!(%error, "a secret could not be written down"));
+                written.known.insert(hex);
+                written.newest.push_back((name.clone(), secret.clone()));
+            }
+        }
+        while written.newest.len() > MOST {
+            written.newest.pop_front();
+        }
+        written.newest.iter().cloned().collect()
     }
 
     /// Bytes that were looked through, and the names of what was found.
@@ -210,7 +231,8 @@ mod tests {
         let start = over.as_ptr() as u64;
         let folder = tempfile::tempdir().unwrap();
         let file = || File::create(folder.path().join("x")).unwrap();
-        let written = Written { searches: file(), secrets: file(), known: BTreeSet::new() };
+        let written =
+            Written { searches: file(), secrets: file(), known: BTreeSet::new(), newest: VecDeque::new() };
         MemoryWatch { pool: start..start + over.len() as u64, written: Mutex::new(written) }
     }
 

@@ -18,6 +18,7 @@ use crate::away::Away;
 use crate::call::Binding;
 use crate::config::{CloudConfig, CloudInterface, IdentityConfig, RuntimeConfig};
 use crate::limits::to_usize;
+use crate::shadow::Shadowed;
 
 const GENERATOR: &str = "archipel:aaa/token-generator@0.1.0";
 const IDENTITY: &str = "archipel:aaa/federation-identity@0.1.0";
@@ -82,6 +83,7 @@ pub(crate) fn wants(config: &RuntimeConfig) -> Vec<Want> {
                 needs: vec![interface],
                 config: identity.config.clone(),
                 concurrency: aaa,
+                shadow_of: None,
             });
         }
     }
@@ -93,6 +95,7 @@ pub(crate) fn wants(config: &RuntimeConfig) -> Vec<Want> {
             needs: vec![AUTHORIZATION],
             config: link.config.clone(),
             concurrency: aaa,
+            shadow_of: None,
         });
     }
     for cloud in &config.cloud {
@@ -103,6 +106,7 @@ pub(crate) fn wants(config: &RuntimeConfig) -> Vec<Want> {
             needs: vec![MAPPER],
             config: cloud.mapper_config.clone(),
             concurrency: aaa,
+            shadow_of: None,
         });
         let mut plugins: BTreeMap<&str, Vec<&'static str>> =
             BTreeMap::from([(cloud.driver.as_str(), Vec::new())]);
@@ -117,10 +121,32 @@ pub(crate) fn wants(config: &RuntimeConfig) -> Vec<Want> {
                 needs,
                 config: cloud.config.clone(),
                 concurrency: cloud.concurrency,
+                shadow_of: None,
             });
         }
     }
+    let shadows: Vec<Want> = wants.iter().filter_map(|want| shadow(config, want)).collect();
+    wants.extend(shadows);
     wants
+}
+
+/// What a candidate is wanted for beside a place: whatever of it can have a shadow.
+fn shadow(config: &RuntimeConfig, want: &Want) -> Option<Want> {
+    let candidate = config.candidate_of(&want.plugin)?;
+    let is_identity = want.place.starts_with("identity/");
+    (!is_identity).then(|| Want {
+        binding: shadow_binding(&want.binding),
+        place: format!("shadow of {} in {}", want.plugin, want.place),
+        plugin: candidate.to_owned(),
+        needs: want.needs.clone(),
+        config: want.config.clone(),
+        concurrency: crate::shadow::AT_ONCE,
+        shadow_of: Some(want.binding.clone()),
+    })
+}
+
+fn shadow_binding(binding: &str) -> String {
+    format!("shadow/{binding}")
 }
 
 /// Puts a generation together.
@@ -148,7 +174,10 @@ pub(crate) fn generation(
                     .unwrap_or_default(),
                 digest: parts.digest(&[&name]),
                 plugin: match found {
-                    Ok(binding) => Arc::new(Component(binding)),
+                    Ok(binding) => match parts.shadow(&name) {
+                        Some(candidate) => Arc::new(Shadowed { serving: Component(binding), candidate }),
+                        None => Arc::new(Component(binding)),
+                    },
                     Err(away) => Arc::new(away),
                 },
             }
@@ -184,6 +213,12 @@ impl Parts<'_> {
             Some(Err(reason)) => Err(Away::new(plugin, reason)),
             None => Err(Away::new(plugin, "there is no such file in the plugins' folder")),
         }
+    }
+
+    /// The candidate that stands in a binding's shadow. One that cannot be admitted is not there: nobody waits for it.
+    fn shadow(&self, binding: &str) -> Option<Arc<Binding>> {
+        let candidate = self.admitted.get(&shadow_binding(binding))?;
+        candidate.as_ref().ok().map(Arc::clone)
     }
 
     fn note(
@@ -271,7 +306,10 @@ impl Parts<'_> {
             state: config.state,
             sweep: config.sweep,
             mapper: match mapper {
-                Ok(binding) => Arc::new(Component(binding)),
+                Ok(binding) => match self.shadow(&mapper_binding(config)) {
+                    Some(candidate) => Arc::new(Shadowed { serving: Component(binding), candidate }),
+                    None => Arc::new(Component(binding)),
+                },
                 Err(away) => Arc::new(away),
             },
             mapper_name: config.mapper.clone(),
@@ -290,7 +328,13 @@ impl Parts<'_> {
                 None => driver.clone(),
             };
             match found {
-                Ok(binding) => serve(&mut cloud, interface, &binding),
+                Ok(binding) => {
+                    serve(&mut cloud, interface, &binding);
+                    let plugin = config.interfaces.get(&interface).unwrap_or(&config.driver);
+                    if let Some(candidate) = self.shadow(&driver_binding(config, plugin)) {
+                        shade(&mut cloud, interface, &binding, &candidate);
+                    }
+                }
                 Err(away) => stand_in(&mut cloud, interface, &away),
             }
         }
@@ -338,6 +382,32 @@ fn serve(cloud: &mut CloudBinding, interface: CloudInterface, binding: &Arc<Bind
         CloudInterface::Quota => cloud.quota = Some(Arc::new(component())),
         CloudInterface::Spec => cloud.specs = Some(Arc::new(component())),
         CloudInterface::Image => cloud.images = Some(Arc::new(component())),
+    }
+}
+
+/// Puts a candidate beside an interface that only looks, where both versions export it.
+fn shade(
+    cloud: &mut CloudBinding,
+    interface: CloudInterface,
+    binding: &Arc<Binding>,
+    candidate: &Arc<Binding>,
+) {
+    let exports = |binding: &Binding| {
+        binding.plugin.interfaces.iter().any(|exported| exported == cloud_interface(interface))
+    };
+    if !exports(binding) || !exports(candidate) {
+        return;
+    }
+    let shadowed = || Shadowed { serving: Component(Arc::clone(binding)), candidate: Arc::clone(candidate) };
+    match interface {
+        CloudInterface::Quota => cloud.quota = Some(Arc::new(shadowed())),
+        CloudInterface::Spec => cloud.specs = Some(Arc::new(shadowed())),
+        CloudInterface::Image => cloud.images = Some(Arc::new(shadowed())),
+        CloudInterface::Network => cloud.networks = Some(Arc::new(shadowed())),
+        CloudInterface::Compute
+        | CloudInterface::ComputePower
+        | CloudInterface::Volume
+        | CloudInterface::Attachment => {}
     }
 }
 

@@ -35,6 +35,7 @@ struct Record {
     digest: Option<String>,
     problem: Option<String>,
     bindings: Vec<String>,
+    shadow_of: Option<String>,
     granted: Value,
     figures: Arc<Figures>,
     since: Timestamp,
@@ -87,7 +88,8 @@ fn short(interface: &str) -> Option<&str> {
 }
 
 fn granted(config: &RuntimeConfig, name: &str) -> Value {
-    config.grants.get(name).and_then(|grant| serde_json::to_value(grant).ok()).unwrap_or(Value::Null)
+    let granted = config.grants.get(config.shadow_of(name).unwrap_or(name));
+    granted.and_then(|grant| serde_json::to_value(grant).ok()).unwrap_or(Value::Null)
 }
 
 impl Record {
@@ -117,6 +119,7 @@ impl Record {
             plugin: entry.serving.clone().or(ready),
             problem,
             bindings: places.remove(name).unwrap_or_default(),
+            shadow_of: config.shadow_of(name).map(str::to_owned),
             granted: granted(config, name),
             figures: Arc::clone(&entry.figures),
             since: entry.since,
@@ -132,6 +135,7 @@ impl Record {
             digest: None,
             problem: Some(format!("there is no file {name}.wasm in the plugins' folder")),
             bindings,
+            shadow_of: config.shadow_of(name).map(str::to_owned),
             granted: granted(config, name),
             figures: Arc::default(),
             since: Timestamp::default(),
@@ -151,6 +155,8 @@ impl Record {
         let quarantine = self.quarantine();
         let state = if quarantine.is_some() {
             PluginState::Quarantined
+        } else if self.serves && self.shadow_of.is_some() {
+            PluginState::Shadow
         } else if self.serves {
             PluginState::Live
         } else if self.problem.is_some() {
@@ -182,6 +188,7 @@ impl Record {
                 .unwrap_or(Value::Null),
             granted: self.granted.clone(),
             figures: self.figures.snapshot(),
+            shadow: self.shadow_of.as_ref().zip(plugin).map(|(of, plugin)| plugin.shadow.status(of)),
             quarantine,
             quarantines: self.figures.quarantines(),
             last_error,

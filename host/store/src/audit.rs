@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use archipel_model::audit::{
     AddressUse, AuditBreak, AuditDoor, AuditEntry, AuditLink, AuditLog, AuditPage, AuditPlace, AuditQuery,
-    AuditRecord, AuditWalk, Outcome,
+    AuditRecord, AuditSink, AuditWalk, Outcome,
 };
 use archipel_model::{Clock, Error, Owner, Timestamp};
 use async_trait::async_trait;
@@ -317,6 +317,13 @@ fn removal(now: Timestamp, anchor: &Anchor, removed: usize) -> AuditRecord {
         decided_by: Vec::new(),
         count: removed as u64,
         addresses: Vec::new(),
+    }
+}
+
+#[async_trait]
+impl AuditSink for AuditCollection {
+    async fn tell(&self, record: &AuditRecord) -> Result<(), Error> {
+        self.append(std::slice::from_ref(record)).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use archipel_identity::store::SessionStore;
-use archipel_model::audit::AuditLog;
+use archipel_model::audit::{AuditLog, AuditSink};
 use archipel_model::egress::EgressLog;
 use archipel_model::plugin_storage::PluginStorage;
 use archipel_model::publisher::PositionStore;
@@ -138,6 +138,11 @@ impl Store {
     /// Who did what, and who had which address.
     pub fn audit(&self) -> Arc<dyn AuditLog> {
         Arc::clone(&self.audit) as Arc<dyn AuditLog>
+    }
+
+    /// Takes what must be in the audit before it happens.
+    pub fn audit_sink(&self) -> Arc<dyn AuditSink> {
+        Arc::clone(&self.audit) as Arc<dyn AuditSink>
     }
 
     /// Which requests left for an order.

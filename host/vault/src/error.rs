@@ -5,8 +5,8 @@ use std::path::PathBuf;
 /// A failure of the vault.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
-    /// A secret's table names none or several of `file`, `credential`, `env` and `value`.
-    #[error("[secrets.{name}] must have exactly one of `file`, `credential`, `env` and `value`")]
+    /// A secret's table names none or several of `sealed`, `file`, `credential`, `env` and `value`.
+    #[error("[secrets.{name}] must have exactly one of `sealed`, `file`, `credential`, `env` and `value`")]
     AmbiguousSource {
         /// The secret.
         name: String,
@@ -29,6 +29,40 @@ pub enum VaultError {
         name: String,
         /// The credential.
         credential: String,
+    },
+    /// systemd gave the daemon no key.
+    #[error(
+        "[vault]: there is no credential {credential:?} in $CREDENTIALS_DIRECTORY; add \
+         LoadCredentialEncrypted={credential}:FILE (or LoadCredential=) to the unit, and restart it"
+    )]
+    NoKeyCredential {
+        /// The credential.
+        credential: String,
+    },
+    /// A file that should be sealed is something else.
+    #[error("[secrets.{name}]: its file is no sealed secret; write it with archipel secret seal {name}")]
+    NotSealed {
+        /// The secret.
+        name: String,
+    },
+    /// The key that sealed it is not here.
+    #[error(
+        "[secrets.{name}]: it was sealed with key {key}, which [vault] does not have; give it the key file that it was \
+         sealed with, or seal it anew with archipel secret seal {name}"
+    )]
+    UnknownKey {
+        /// The secret.
+        name: String,
+        /// The key's name.
+        key: String,
+    },
+    /// It cannot be opened.
+    #[error(
+        "[secrets.{name}]: it cannot be opened: it was sealed for another name, or changed; seal it anew with archipel secret seal {name}"
+    )]
+    Broken {
+        /// The secret.
+        name: String,
     },
     /// The name cannot be used in grants.
     #[error(

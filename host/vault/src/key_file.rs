@@ -48,6 +48,49 @@ pub(crate) fn load_or_create(path: &Path) -> Result<Zeroizing<[u8; 32]>, VaultEr
     }
 }
 
+/// A key file that is read elsewhere, made where there is none yet.
+pub(crate) fn load_or_create_text(path: &Path) -> Result<(), VaultError> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => create(path).map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// 32 random bytes.
+pub(crate) fn random() -> Zeroizing<[u8; 32]> {
+    let mut key = Zeroizing::new([0; 32]);
+    rand::rngs::OsRng.fill_bytes(key.as_mut_slice());
+    key
+}
+
+/// Writes a file that nobody else can read in the place of what is there: whole or not at all.
+pub(crate) fn replace(path: &Path, text: &[u8]) -> Result<(), VaultError> {
+    let folder = folder_of(path);
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(VaultError::io(folder))?;
+    let draft = draft_of(path);
+    let written = write_draft(&draft, text)
+        .and_then(|()| std::fs::rename(&draft, path))
+        .and_then(|()| File::open(folder)?.sync_all());
+    if written.is_err() {
+        // The draft is not needed; it may not even be there.
+        let _ = std::fs::remove_file(&draft);
+    }
+    written.map_err(VaultError::io(path))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn draft_of(path: &Path) -> std::path::PathBuf {
+    path.with_extension(format!("new-{:08x}", rand::rngs::OsRng.next_u32()))
+}
+
+fn write_draft(draft: &Path, text: &[u8]) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
+    file.write_all(text).and_then(|()| file.sync_all())
+}
+
 fn parse(text: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
     let mut key = Zeroizing::new([0; 32]);
     hex::decode_to_slice(text.trim_ascii(), key.as_mut_slice()).ok()?;
@@ -57,18 +100,12 @@ fn parse(text: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
 /// Writes beside the final name and links it in, so that a crash leaves a whole key or none, and two starts at the
 /// same time end with one key.
 fn create(path: &Path) -> Result<Zeroizing<[u8; 32]>, VaultError> {
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(VaultError::io(folder))?;
-    let mut key = Zeroizing::new([0; 32]);
-    rand::rngs::OsRng.fill_bytes(key.as_mut_slice());
-    let draft = path.with_extension(format!("new-{:08x}", rand::rngs::OsRng.next_u32()));
+    let key = random();
+    let draft = draft_of(path);
     let text = Zeroizing::new(format!("{}\n", *Zeroizing::new(hex::encode(key.as_slice()))));
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&draft)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+    let written = write_draft(&draft, text.as_bytes())
         .and_then(|()| std::fs::hard_link(&draft, path))
         .and_then(|()| File::open(folder)?.sync_all());
     // The draft is not needed whichever way this went.

@@ -6,7 +6,7 @@
 //! | `origin` | `https://keystone.example.org:5000` | scheme, host and port of the final URL, exactly |
 //! | `methods` | `["POST"]`; empty = none | the request's method |
 //! | `path` | `/v3/auth/tokens`, `/v2.1/*` | `*` matches anything, `/` included; the query is not part of it |
-//! | `placement` | `header:X-Auth-Token`, `bearer`, `basic`, `json`, `form` | how it is put in |
+//! | `placement` | `header:X-Auth-Token`, `bearer`, `basic`, `json`, `form`, `sigv4`, `client-certificate` | how it is put in |
 //!
 //! A rule is one conjunction; a use is allowed if some rule allows all of it. A secret without a rule goes nowhere.
 //! The path counts, because on one host a login endpoint checks a password while another endpoint stores what it is
@@ -30,6 +30,10 @@ pub enum Placement {
     Json,
     /// Inside a form field of the body.
     Form,
+    /// Not in it at all: it signs the request ([`sigv4`](crate::sigv4)).
+    SigV4,
+    /// Shown in the handshake of TLS.
+    ClientCertificate,
 }
 
 impl fmt::Display for Placement {
@@ -40,6 +44,8 @@ impl fmt::Display for Placement {
             Self::Basic => f.write_str("basic"),
             Self::Json => f.write_str("json"),
             Self::Form => f.write_str("form"),
+            Self::SigV4 => f.write_str("sigv4"),
+            Self::ClientCertificate => f.write_str("client-certificate"),
         }
     }
 }
@@ -53,6 +59,8 @@ impl FromStr for Placement {
             "basic" => Ok(Self::Basic),
             "json" => Ok(Self::Json),
             "form" => Ok(Self::Form),
+            "sigv4" => Ok(Self::SigV4),
+            "client-certificate" => Ok(Self::ClientCertificate),
             _ => match text.strip_prefix("header:") {
                 Some(name)
                     if !name.is_empty()
@@ -61,7 +69,7 @@ impl FromStr for Placement {
                     Ok(Self::Header(name.to_ascii_lowercase()))
                 }
                 _ => Err(format!(
-                    "{text:?} is not a placement; write header:NAME, bearer, basic, json or form"
+                    "{text:?} is not a placement; write header:NAME, bearer, basic, json, form, sigv4 or client-certificate"
                 )),
             },
         }
@@ -299,6 +307,9 @@ mod tests {
     #[test]
     fn unknown_placements_are_named_with_the_known_ones() {
         let error = "cookie".parse::<Placement>().unwrap_err();
-        assert_eq!(error, "\"cookie\" is not a placement; write header:NAME, bearer, basic, json or form");
+        assert_eq!(
+            error,
+            "\"cookie\" is not a placement; write header:NAME, bearer, basic, json, form, sigv4 or client-certificate"
+        );
     }
 }

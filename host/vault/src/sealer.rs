@@ -4,8 +4,6 @@
 //! A random nonce allows 2^32 sealings under one key; each context gets its own key by derivation from the file's, so
 //! the bound holds per context.
 
-use std::path::Path;
-
 use archipel_model::SecretBytes;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
@@ -13,7 +11,6 @@ use rand::RngCore;
 use zeroize::Zeroizing;
 
 use crate::VaultError;
-use crate::key_file::load_or_create;
 use crate::keys::derive;
 
 /// Version byte in front of every sealed value.
@@ -32,14 +29,6 @@ impl std::fmt::Debug for Sealer {
 }
 
 impl Sealer {
-    /// With the key in `folder/seal.key`, which is made (0600) at the first start.
-    ///
-    /// # Errors
-    /// The file cannot be read, is open to others, or is no key.
-    pub fn load_or_create(folder: &Path) -> Result<Self, VaultError> {
-        Ok(Self { master: load_or_create(&folder.join("seal.key"))? })
-    }
-
     /// With this key.
     pub fn from_key(key: [u8; 32]) -> Self {
         Self { master: Zeroizing::new(key) }
@@ -107,12 +96,5 @@ mod tests {
     fn the_same_bytes_are_never_sealed_alike() {
         let sealer = Sealer::from_key([7; 32]);
         assert_ne!(sealer.seal("c", b"x").unwrap(), sealer.seal("c", b"x").unwrap());
-    }
-
-    #[test]
-    fn the_key_survives_a_restart() {
-        let folder = tempfile::tempdir().unwrap();
-        let sealed = Sealer::load_or_create(folder.path()).unwrap().seal("c", b"x").unwrap();
-        assert_eq!(Sealer::load_or_create(folder.path()).unwrap().open("c", &sealed).unwrap().reveal(), b"x");
     }
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 #[doc(hidden)]
 pub use exchange::percent_encoded;
 pub use exchange::{Exchange, ExchangeAnswer};
-pub use host::{LocalToken, Part, Placement, Secret, Source, UserSession};
+pub use host::{LocalToken, Part, Placement, Secret, Sigv4Scope, Source, UserSession};
 
 impl Secret {
     /// Opens a secret of the site's `[secrets]` by its name. The manifest asks for it under `capabilities.secrets`.
@@ -26,6 +26,15 @@ impl Secret {
     /// `forbidden` without a grant, `not-found` when the site has none of that name.
     pub fn open(name: &str) -> Result<Self> {
         host::open(name).map_err(Error::from_wit)
+    }
+
+    /// The secret itself, for what no placement can do. The manifest asks for it under `capabilities.reveal`, the grant must
+    /// list it there, and the site's audit has it each time. Prefer to attach it.
+    ///
+    /// # Errors
+    /// `forbidden` without such a grant.
+    pub fn reveal(&self) -> Result<Vec<u8>> {
+        host::reveal(self).map_err(Error::from_wit)
     }
 
     /// Gives bytes that the plugin computed itself to the host's keeping.

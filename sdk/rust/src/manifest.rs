@@ -252,6 +252,7 @@ struct Manifest {
 struct Capabilities {
     hosts: Vec<Host>,
     secrets: Vec<Named>,
+    reveal: Vec<Named>,
     storage: Option<Storage>,
     crypto: Vec<Purpose>,
     folders: Vec<Named>,

@@ -9,7 +9,7 @@ use archipel_model::plugin::Resource;
 use archipel_model::{Error, OrderId, Timestamp};
 use http::{Method, Uri};
 
-use super::{AuditSettings, REASON, empty};
+use super::{AuditSettings, REASON};
 use crate::authenticate::Who;
 use crate::state::{App, Door};
 
@@ -151,7 +151,7 @@ impl Trail {
             on: learned.on.clone(),
             reason,
             decided_by,
-            ..empty(now, self.door, &self.operation, outcome)
+            ..AuditRecord::new(now, self.door, &self.operation, outcome)
         }
     }
 

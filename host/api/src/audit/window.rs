@@ -106,7 +106,6 @@ impl Bucket {
 mod tests {
     use archipel_model::audit::{AuditDoor, AuditUser, Outcome};
 
-    use super::super::empty;
     use super::*;
 
     fn denial(subject: Option<&str>, address: &str) -> AuditRecord {
@@ -121,7 +120,7 @@ mod tests {
         AuditRecord {
             who,
             address,
-            ..empty(Timestamp::default(), AuditDoor::Public, "get-me", Outcome::Denied)
+            ..AuditRecord::new(Timestamp::default(), AuditDoor::Public, "get-me", Outcome::Denied)
         }
     }
 

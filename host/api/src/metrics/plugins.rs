@@ -26,6 +26,29 @@ pub(super) fn register(registry: &mut Registry, plugins: &[PluginStatus]) {
         "Times that a plugin was sent into quarantine",
         by_plugin(&|plugin| plugin.quarantines),
     );
+    let compared = plugins.iter().filter_map(|plugin| Some((plugin, plugin.shadow.as_ref()?)));
+    let compared = compared.flat_map(|(plugin, shadow)| {
+        [
+            ("agreed", shadow.agreed),
+            ("differed", shadow.differed),
+            ("failed", shadow.failed),
+            ("skipped", shadow.skipped),
+        ]
+        .map(|(result, calls)| {
+            let labels = vec![
+                ("plugin", plugin.name.clone()),
+                ("of", shadow.of.clone()),
+                ("result", result.to_owned()),
+            ];
+            (labels, calls)
+        })
+    });
+    counter(
+        registry,
+        "plugin_shadow_calls",
+        "Calls of candidates beside plugins that serve",
+        compared.collect(),
+    );
     let mut calls = Vec::new();
     let mut quantiles = Vec::new();
     let mut memory = Vec::new();

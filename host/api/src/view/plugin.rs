@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use archipel_model::Timestamp;
 use archipel_model::plugin_admin::{CallFigures, PluginStatus};
 use archipel_model::plugin_evidence::Quarantine;
+use archipel_model::plugin_shadow::{ShadowDifference, ShadowStatus};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -18,7 +19,7 @@ pub(crate) struct PluginView {
     version: Option<String>,
     /// `sha256:...`
     digest: Option<String>,
-    /// `dropped`, `checked`, `compiled`, `admitted`, `live`, `draining`, `rejected` or `quarantined`.
+    /// `dropped`, `checked`, `compiled`, `admitted`, `live`, `shadow`, `draining`, `rejected` or `quarantined`.
     #[schema(value_type = String)]
     state: Value,
     /// Interfaces.
@@ -33,6 +34,8 @@ pub(crate) struct PluginView {
     granted: Value,
     /// By `interface.function`.
     figures: BTreeMap<String, FiguresView>,
+    /// How it does beside another plugin, where it stands in its shadow.
+    shadow: Option<ShadowView>,
     /// Why it is left alone, where it is.
     quarantine: Option<QuarantineView>,
     /// How often it was sent into quarantine since the daemon started.
@@ -69,6 +72,61 @@ struct BucketView {
     #[schema(required = true)]
     up_to_us: Option<u64>,
     calls: u64,
+}
+
+/// How a candidate does beside the plugin whose place it may take.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Shadow)]
+struct ShadowView {
+    /// The plugin that serves.
+    of: String,
+    /// Calls in which both said the same.
+    agreed: u64,
+    /// Calls in which they did not.
+    differed: u64,
+    /// Calls in which the candidate did not answer.
+    failed: u64,
+    /// Calls that it was not asked, because it was busy.
+    skipped: u64,
+    /// The last differences, the newest first.
+    differences: Vec<DifferenceView>,
+}
+
+/// A call to which the two gave different answers.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ShadowDifference)]
+struct DifferenceView {
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    /// `interface.function`
+    function: String,
+    /// The request's id, or the account's name for a driver.
+    about: String,
+    /// What a user got.
+    served: String,
+    /// What the candidate said.
+    candidate: String,
+}
+
+impl From<ShadowStatus> for ShadowView {
+    fn from(status: ShadowStatus) -> Self {
+        let ShadowStatus { of, agreed, differed, failed, skipped, differences } = status;
+        let difference = |ShadowDifference { at, function, about, served, candidate }| DifferenceView {
+            at,
+            function,
+            about,
+            served,
+            candidate,
+        };
+        Self {
+            of,
+            agreed,
+            differed,
+            failed,
+            skipped,
+            differences: differences.into_iter().map(difference).collect(),
+        }
+    }
 }
 
 /// Why a plugin is left alone.
@@ -120,6 +178,7 @@ impl From<PluginStatus> for PluginView {
             requested: status.requested,
             granted: status.granted,
             figures: status.figures.into_iter().map(|(name, figures)| (name, figures.into())).collect(),
+            shadow: status.shadow.map(ShadowView::from),
             quarantine: status.quarantine.map(QuarantineView::from),
             quarantines: status.quarantines,
             last_error: status.last_error,

@@ -21,9 +21,7 @@ pub(crate) fn run(door: &DoorArgs, printer: &Printer) -> Outcome {
         }
         Err(error @ ConfigError::Unreadable { .. }) => return Err(Failure::from(error)),
     };
-    let secrets = archipel_vault::Vault::load(&config.secrets, &config.base)
-        .map(drop)
-        .map_err(|error| error.to_string());
+    let secrets = config.load_vault().map(drop).map_err(|error| error.to_string());
     let certificate = config.site.tls.as_ref().map_or(Ok(()), |section| Certificate::load(section).map(drop));
     let problems: Vec<String> = [secrets, certificate].into_iter().filter_map(Result::err).collect();
     if problems.is_empty() {

@@ -5,6 +5,7 @@ mod explain;
 mod figures;
 mod grant;
 mod install;
+mod shadow;
 
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,9 @@ pub(crate) async fn run(command: &PluginCommand, door: &DoorArgs, printer: &Prin
         PluginCommand::Install(args) => install::run(args, door, printer).await,
         PluginCommand::List { functions } => list(&door.client()?, *functions, printer).await,
         PluginCommand::Evidence { name } => evidence::run(name, &door.client()?, printer).await,
+        PluginCommand::Shadow { name, file } => shadow::shadow(name, file.as_deref(), door, printer).await,
+        PluginCommand::Promote { name, anyway } => shadow::promote(name, *anyway, door, printer).await,
+        PluginCommand::Drop { name } => shadow::drop_candidate(name, door, printer).await,
         PluginCommand::Reload { name } => {
             let path = match name {
                 Some(name) => format!("/v1/admin/plugins/{}/actions/reload", escaped(name)),

@@ -37,12 +37,13 @@ impl ReloadHook for Reload {
         let new = Config::load(&self.file)
             .map_err(|error| Error::invalid(error.to_string()).code("bad-configuration"))?;
         let refused = |reason: String| Error::invalid(reason).code("bad-configuration");
-        let vault = Vault::load(&new.secrets, &new.base).map_err(|error| refused(error.to_string()))?;
+        let vault = new.load_vault().map_err(|error| refused(error.to_string()))?;
         let certificate = new.site.tls.as_ref().map(Certificate::load).transpose().map_err(refused)?;
         let needs_restart = needs_restart(&current, &new);
         self.refuse_to_lose_orders(&current, &new).await?;
         let mut changed = changed(&current, &new);
-        if !self.secrets.holds_the_same_as(&vault) {
+        let has_other_secrets = !self.secrets.holds_the_same_as(&vault);
+        if has_other_secrets {
             changed.push("secrets".to_owned());
         }
         self.runtime.reconfigure(new.runtime.clone()).await.map_err(|reasons| refused(reasons.join("; ")))?;
@@ -55,6 +56,9 @@ impl ReloadHook for Reload {
             return Err(error);
         }
         self.secrets.replace(vault);
+        if has_other_secrets {
+            self.orders.forget_tokens();
+        }
         if let (Some(served), Some(read)) = (&self.certificate, &certificate)
             && served.replace(read)
         {
@@ -99,6 +103,7 @@ fn changed(old: &Config, new: &Config) -> Vec<String> {
         ("identity", a.identity != b.identity),
         ("authorization", a.authorization != b.authorization),
         ("cloud", a.cloud != b.cloud),
+        ("shadow", a.shadow != b.shadow),
         ("grants", a.grants != b.grants),
         ("signatures", a.signatures != b.signatures),
         ("limit", old.limit != new.limit),

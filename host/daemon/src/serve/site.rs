@@ -61,7 +61,7 @@ impl RunningSite {
         let certificate = config.site.tls.as_ref().map(Certificate::load).transpose();
         let certificate = certificate.map_err(Failure::environment)?.map(Arc::new);
         let tls = certificate.clone().map(tls::server).transpose().map_err(Failure::environment)?;
-        let vault = Arc::new(Vault::load(&config.secrets, &config.base).map_err(Failure::environment)?);
+        let vault = Arc::new(config.load_vault().map_err(Failure::environment)?);
 
         let data = DataDir::open(&config.site.data_dir)?;
         let keys = Arc::new(Keys::load_or_create(&data.keys()).map_err(Failure::environment)?);
@@ -95,6 +95,7 @@ impl RunningSite {
             vault: Arc::clone(&vault),
             egress: Arc::clone(&egress),
             crypto: Arc::new(HostCrypto::new(Arc::clone(&keys))),
+            audit: store.audit_sink(),
             // Plugins, and the clouds that they emulate, go by the machine's.
             clock: Arc::new(SystemClock),
             site: id.clone(),

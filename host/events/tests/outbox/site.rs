@@ -42,7 +42,12 @@ impl Site {
         let tls = archipel_egress::tls::client_config(None).unwrap();
         let egress = Egress::new(tls, RingLedger::new(10), Arc::clone(&clock), EgressLimits::default());
         let source = SecretSource { value: Some(SECRET.into()), ..SecretSource::default() };
-        let vault = Vault::load(&BTreeMap::from([("hook".to_owned(), source)]), Path::new(".")).unwrap();
+        let vault = Vault::load(
+            &BTreeMap::from([("hook".to_owned(), source)]),
+            Path::new("."),
+            &archipel_vault::KeySource::File("/none".into()),
+        )
+        .unwrap();
         let services = Services {
             site: site.clone(),
             log: store.orders(),

@@ -21,6 +21,8 @@ pub struct GrantConfig {
     pub ca: Option<PathBuf>,
     /// Where each secret may go.
     pub secrets: Vec<SecretRule>,
+    /// Secrets of the site whose bytes the plugin may see. Each time is in the audit. Rather bind them in `secrets`.
+    pub reveal: Vec<String>,
     /// Bytes of durable storage.
     pub storage: ByteSize,
     /// Purposes to sign for.
@@ -39,7 +41,9 @@ impl GrantConfig {
     pub fn effective_pin(&self) -> Pin {
         match &self.pin {
             Some(pin) => pin.clone(),
-            None if self.secrets.is_empty() && self.crypto.is_empty() => Pin::Capabilities,
+            None if self.secrets.is_empty() && self.reveal.is_empty() && self.crypto.is_empty() => {
+                Pin::Capabilities
+            }
             None => Pin::Digest,
         }
     }

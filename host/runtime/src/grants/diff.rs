@@ -65,6 +65,7 @@ fn words(of: &Requested) -> BTreeSet<String> {
         });
     }
     all.extend(of.secrets.iter().map(|secret| format!("the secret {}", secret.name)));
+    all.extend(of.reveal.iter().map(|secret| format!("seeing the secret {} itself", secret.name)));
     all.extend(of.crypto.iter().map(|purpose| format!("signing for {}", purpose.purpose)));
     all.extend(of.folders.iter().map(|folder| format!("the folder {}", folder.name)));
     all

@@ -14,6 +14,8 @@ pub struct EffectiveGrants {
     pub egress: EgressPolicy,
     /// Where its secrets may go.
     pub secrets: Vec<SecretRule>,
+    /// Secrets whose bytes it may see.
+    pub reveal: Vec<String>,
     /// Bytes of durable storage.
     pub storage: u64,
     /// What it may sign for.
@@ -48,6 +50,13 @@ impl EffectiveGrants {
                 .filter(|rule| is_reserved(&rule.name) || asked(&rule.name))
                 .cloned()
                 .collect(),
+            reveal: grant
+                .reveal
+                .iter()
+                .filter(|name| !is_reserved(name))
+                .filter(|name| requested.reveal.iter().any(|request| request.name == **name))
+                .cloned()
+                .collect(),
             storage,
             crypto: grant
                 .crypto
@@ -69,9 +78,15 @@ impl EffectiveGrants {
         Missing::between(requested, grant, config)
     }
 
-    /// Whether a secret of the site may be opened at all: some rule binds it.
+    /// Whether a secret of the site may be opened at all: some rule binds it, or it may be seen.
     pub fn may_open(&self, name: &str) -> bool {
-        !is_reserved(name) && self.secrets.iter().any(|rule| matches_name(&rule.name, name))
+        !is_reserved(name)
+            && (self.secrets.iter().any(|rule| matches_name(&rule.name, name)) || self.may_reveal(name))
+    }
+
+    /// Whether the plugin may see a secret's bytes: never of a family, each has a line of its own.
+    pub fn may_reveal(&self, name: &str) -> bool {
+        self.reveal.iter().any(|granted| granted == name)
     }
 
     /// Whether a secret may go there.
@@ -174,6 +189,22 @@ mod tests {
         let header = Placement::Header("x-auth-token".into());
         assert!(grants.may_use("captured.token", "https://k.test", "GET", "/v3/projects", &header));
         assert!(!grants.may_use("other", "https://k.test", "POST", "/v3", &Placement::Json));
+    }
+
+    #[test]
+    fn a_secret_is_seen_only_where_both_sides_name_it_in_so_many_words() {
+        let given = grant("reveal = [\"db\", \"other\", \"captured.token\", \"login.*\"]");
+        let asked = requested(json!({
+            "secrets": [{"name": "*", "reason": "r"}],
+            "reveal": [{"name": "db", "reason": "r"}, {"name": "captured.token", "reason": "r"}, {"name": "login.*", "reason": "r"}]
+        }));
+        let grants = EffectiveGrants::new(&asked, &given, &json!({}));
+        assert!(grants.may_reveal("db") && grants.may_open("db"));
+        for no in ["other", "captured.token", "login.password", "login.*"] {
+            assert!(!grants.may_reveal(no), "{no}");
+        }
+        assert!(!EffectiveGrants::new(&Requested::default(), &given, &json!({})).may_reveal("db"));
+        assert!(!grants.may_use("db", "https://k.test", "GET", "/", &Placement::Bearer), "seen is not used");
     }
 
     #[test]

@@ -56,6 +56,13 @@ impl Requested {
                 &secret.reason,
             );
         }
+        for secret in &self.reveal {
+            let what = format!(
+                "SEES the secret {} itself, if you list it in `reveal`; each time is in the audit",
+                secret.name
+            );
+            may(what, &secret.reason);
+        }
         if let Some(storage) = &self.storage {
             may(format!("keeps up to {} in this site's store", ByteSize(storage.bytes)), &storage.reason);
         }

@@ -17,6 +17,8 @@ pub struct Missing {
     pub unset: Vec<String>,
     /// Secrets that no rule binds.
     pub secrets: Vec<String>,
+    /// Secrets that it may not see.
+    pub reveal: Vec<String>,
     /// Storage, where less is given than asked for.
     pub storage: Option<u64>,
     /// Purposes.
@@ -53,6 +55,8 @@ impl Missing {
                 missing.secrets.push(request.name.clone());
             }
         }
+        let seen = requested.reveal.iter().map(|request| &request.name);
+        missing.reveal = seen.filter(|name| !effective.may_reveal(name)).cloned().collect();
         missing.storage =
             requested.storage.as_ref().map(|request| request.bytes).filter(|bytes| *bytes > grant.storage.0);
         for request in &requested.crypto {
@@ -84,6 +88,10 @@ impl Missing {
             let all = quoted(&mut grant.hosts.iter().chain(&self.hosts).map(ToString::to_string));
             let _ = writeln!(out, "hosts = [{all}]");
         }
+        if !self.reveal.is_empty() {
+            let all = quoted(&mut grant.reveal.iter().chain(&self.reveal).cloned());
+            let _ = writeln!(out, "reveal = [{all}]   # the plugin will see these secrets themselves");
+        }
         if let Some(bytes) = self.storage {
             let _ = writeln!(out, "storage = \"{}\"", ByteSize(bytes));
         }
@@ -102,7 +110,7 @@ impl Missing {
         for name in &self.secrets {
             let _ = write!(
                 out,
-                "\n[[grants.{plugin}.secrets]]   # where may it go?\nname = {name:?}\norigin = \"https://...\"\nmethods = [\"POST\"]\npath = \"/...\"\nplacement = \"json\"   # header:NAME, bearer, basic, json or form\n"
+                "\n[[grants.{plugin}.secrets]]   # where may it go?\nname = {name:?}\norigin = \"https://...\"\nmethods = [\"POST\"]\npath = \"/...\"\nplacement = \"json\"   # header:NAME, bearer, basic, json, form, sigv4 or client-certificate\n"
             );
         }
         for pointer in &self.unset {
@@ -144,7 +152,7 @@ name = "admin"
 origin = "https://..."
 methods = ["POST"]
 path = "/..."
-placement = "json"   # header:NAME, bearer, basic, json or form
+placement = "json"   # header:NAME, bearer, basic, json, form, sigv4 or client-certificate
 # its configuration has no URL at /none
 "#;
         assert_eq!(missing.as_toml("driver", &grant), expected);

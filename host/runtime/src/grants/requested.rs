@@ -12,6 +12,8 @@ pub struct Requested {
     pub hosts: Vec<HostRequest>,
     /// Secrets of the site to use.
     pub secrets: Vec<SecretRequest>,
+    /// Secrets of the site to see.
+    pub reveal: Vec<SecretRequest>,
     /// Durable storage.
     pub storage: Option<StorageRequest>,
     /// Purposes to sign for.

@@ -8,8 +8,10 @@
 use std::collections::HashMap;
 
 use archipel_bindings::latest::archipel::host::credentials::Placement as WitPlacement;
+use archipel_egress::Identity;
 use archipel_model::{Error, SecretBytes};
 use archipel_vault::rule::matches_name;
+use archipel_vault::sigv4::{AccessKey, Scope};
 use archipel_vault::{Masker, Placement};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -31,8 +33,19 @@ const MAX_PENDING: usize = 64;
 pub(crate) struct Attached {
     pub(crate) name: String,
     pub(crate) placement: Placement,
-    user: String,
-    bytes: SecretBytes,
+    pub(crate) bytes: SecretBytes,
+    pub(crate) with: With,
+}
+
+/// What a placement needs besides the secret.
+#[derive(Clone, Debug)]
+pub(crate) enum With {
+    /// Nothing.
+    Nothing,
+    /// The user's name, for `basic`.
+    User(String),
+    /// For where the signature counts.
+    Scope(Scope),
 }
 
 /// What was attached in this call and not yet sent.
@@ -79,12 +92,15 @@ impl Attached {
             }
             Placement::Bearer => (AUTHORIZATION, Zeroizing::new([b"Bearer ", secret].concat())),
             Placement::Basic => {
-                let pair = Zeroizing::new([self.user.as_bytes(), b":", secret].concat());
+                let user = if let With::User(user) = &self.with { user.as_str() } else { "" };
+                let pair = Zeroizing::new([user.as_bytes(), b":", secret].concat());
                 let encoded = Zeroizing::new(STANDARD.encode(pair.as_slice()));
                 masker.add(encoded.as_bytes());
                 (AUTHORIZATION, Zeroizing::new([b"Basic ", encoded.as_bytes()].concat()))
             }
-            Placement::Json | Placement::Form => return Err(()),
+            Placement::Json | Placement::Form | Placement::SigV4 | Placement::ClientCertificate => {
+                return Err(());
+            }
         };
         let mut value = HeaderValue::from_bytes(&text).map_err(|_| ())?;
         value.set_sensitive(true);
@@ -100,9 +116,9 @@ impl CallState {
         what: Credential,
         how: WitPlacement,
     ) -> Result<(), Error> {
-        let (placement, user) = match how {
-            WitPlacement::Header(name) => (header_placement(&name)?, String::new()),
-            WitPlacement::Bearer => (Placement::Bearer, String::new()),
+        let (placement, with) = match how {
+            WitPlacement::Header(name) => (header_placement(&name)?, With::Nothing),
+            WitPlacement::Bearer => (Placement::Bearer, With::Nothing),
             WitPlacement::Basic(user)
                 if user.len() > 256 || user.contains(':') || user.chars().any(char::is_control) =>
             {
@@ -110,12 +126,16 @@ impl CallState {
                     "a user name for basic authentication has at most 256 characters, no colon and no control characters",
                 ));
             }
-            WitPlacement::Basic(user) => (Placement::Basic, user),
+            WitPlacement::Basic(user) => (Placement::Basic, With::User(user)),
+            WitPlacement::Sigv4(scope) => {
+                let scope = Scope::new(scope.region, scope.service)
+                    .map_err(|error| Error::invalid(error.to_string()))?;
+                (Placement::SigV4, With::Scope(scope))
+            }
+            WitPlacement::ClientCertificate => (Placement::ClientCertificate, With::Nothing),
         };
         let Credential { name, bytes } = what;
-        if placement != Placement::Basic && HeaderValue::from_bytes(bytes.reveal()).is_err() {
-            return Err(Error::invalid(format!("secret {name:?} has bytes that no header can carry")));
-        }
+        fits(&name, &bytes, &placement)?;
         // The whole check is made when the request leaves; this one gives a better message.
         let bound = |rule: &archipel_vault::SecretRule| {
             matches_name(&rule.name, &name) && rule.placement == placement
@@ -127,12 +147,29 @@ impl CallState {
         }
         let gone = |_| Error::invalid("the request is gone");
         self.table.get(request).map_err(gone)?;
-        let mark = self.hooks.marks.add(Attached { name, placement, user, bytes })?;
+        let mark = self.hooks.marks.add(Attached { name, placement, bytes, with })?;
         let headers = &mut self.table.get_mut(request).map_err(gone)?.headers;
         headers.set_mutable(MAX_HEADER_BYTES + 1024);
         let marked = headers.append_raw(HeaderName::from_static(MARK), HeaderValue::from(mark));
         headers.set_immutable();
         marked.map(|_| ()).map_err(|_| Error::invalid("the request's headers are too large"))
+    }
+}
+
+/// Whether a secret is of the form that its placement wants. Says what is wrong without a byte of it.
+fn fits(name: &str, bytes: &SecretBytes, placement: &Placement) -> Result<(), Error> {
+    let wrong = |why: String| Error::invalid(format!("secret {name:?}: {why}"));
+    match placement {
+        Placement::Header(_) | Placement::Bearer if HeaderValue::from_bytes(bytes.reveal()).is_err() => {
+            Err(wrong("it has bytes that no header can carry".to_owned()))
+        }
+        Placement::SigV4 => {
+            AccessKey::parse(bytes.reveal()).map(drop).map_err(|error| wrong(error.to_string()))
+        }
+        Placement::ClientCertificate => {
+            Identity::from_pem(bytes.reveal()).map(drop).map_err(|error| wrong(error.to_string()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -157,7 +194,7 @@ mod tests {
         Attached {
             name: "s".into(),
             placement,
-            user: "alice".into(),
+            with: With::User("alice".into()),
             bytes: SecretBytes::new(*b"opensesame"),
         }
     }

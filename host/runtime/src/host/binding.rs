@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use archipel_egress::{Caller, Channel, Egress};
+use archipel_model::audit::AuditSink;
 use archipel_model::plugin_storage::PluginStorage;
 use archipel_model::{Clock, SiteId};
 use archipel_vault::{Signer, Vault};
@@ -23,6 +24,8 @@ pub struct Services {
     pub egress: Arc<Egress>,
     /// Keys, issuers' keys, password hashing.
     pub crypto: Arc<HostCrypto>,
+    /// What must be told before it happens.
+    pub audit: Arc<dyn AuditSink>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// This site.
@@ -34,6 +37,8 @@ pub struct Services {
 pub struct BindingContext {
     /// The binding's name in the site file: whose storage, whose keys.
     pub name: String,
+    /// The same for people, in logs and ledgers: what stands in another's shadow is told apart from it.
+    pub label: String,
     /// The plugin's name: whose grants.
     pub plugin: String,
     /// The component's digest, for the ledger and the log.
@@ -46,6 +51,8 @@ pub struct BindingContext {
     pub services: Services,
     /// What the last `lifecycle.refresh` left.
     pub state: ArcSwapOption<Vec<u8>>,
+    /// It stands in the shadow of another: it may look and decide, and changes nothing.
+    pub shadow: bool,
     channel: OnceLock<Arc<Channel>>,
     signers: BTreeMap<String, OnceLock<Signer>>,
 }
@@ -71,17 +78,26 @@ impl BindingContext {
         services: Services,
     ) -> Self {
         let signers = grants.crypto.iter().map(|given| (given.purpose.clone(), OnceLock::new())).collect();
+        let name = name.into();
         Self {
-            name: name.into(),
+            label: name.clone(),
+            name,
             plugin: plugin.into(),
             digest: digest.into(),
             config_json: config_json.into(),
             grants,
             services,
             state: ArcSwapOption::empty(),
+            shadow: false,
             channel: OnceLock::new(),
             signers,
         }
+    }
+
+    /// The same, standing in the shadow of the binding so named.
+    #[must_use]
+    pub fn in_shadow(self) -> Self {
+        Self { shadow: true, label: format!("shadow/{}", self.name), ..self }
     }
 
     /// The key for a purpose that is granted, and the longest life of its tokens. Made at the first use and kept: to make
@@ -96,7 +112,7 @@ impl BindingContext {
     /// bindings never speak to anyone.
     pub(crate) fn channel(&self) -> &Arc<Channel> {
         self.channel.get_or_init(|| {
-            let caller = Caller { binding: self.name.clone(), digest: self.digest.clone() };
+            let caller = Caller { binding: self.label.clone(), digest: self.digest.clone() };
             Arc::new(self.services.egress.channel(caller, self.grants.egress.clone()))
         })
     }

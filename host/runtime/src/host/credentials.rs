@@ -1,5 +1,6 @@
 //! `archipel:host/credentials`: secrets as handles. The work is in `attach`, `exchange`, `insert` and `capture`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use archipel_bindings::handles::{LocalToken, Secret, UserSession};
@@ -11,7 +12,7 @@ use archipel_model::{Error, LocalToken as ModelToken, SecretBytes};
 use wasmtime::component::Resource;
 use wasmtime_wasi_http::p2::types::HostOutgoingRequest;
 
-use super::errors::checked_name;
+use super::errors::{by, checked_name};
 use super::http::shown;
 use super::state::CallState;
 
@@ -109,6 +110,22 @@ impl credentials::Host for CallState {
     async fn open(&mut self, name: String) -> wasmtime::Result<Result<Resource<Secret>, WitError>> {
         let pending = self.trace.begin("credentials.open", &name);
         Ok(pending.answer(self.open_named(&name)))
+    }
+
+    async fn reveal(&mut self, what: Resource<Secret>) -> wasmtime::Result<Result<Vec<u8>, WitError>> {
+        let pending = self.trace.begin("credentials.reveal", "");
+        let (bytes, record) = match self.to_reveal(&what) {
+            Ok(found) => found,
+            Err(error) => return Ok(pending.answer(Err(error))),
+        };
+        if let Some(record) = record {
+            let (audit, deadline) = (Arc::clone(&self.binding.services.audit), self.call.deadline);
+            if let Err(error) = by(deadline, audit.tell(&record)).await {
+                return Ok(pending.answer(Err(error)));
+            }
+            self.note_revealed(&record);
+        }
+        Ok(pending.answer(Ok(bytes.reveal().to_vec())))
     }
 
     async fn wrap(

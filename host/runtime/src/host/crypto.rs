@@ -71,6 +71,9 @@ impl CallState {
             return Err(Error::forbidden("lifecycle.init has no keys; sign in the call"));
         }
         let (signer, longest) = self.signer(purpose)?;
+        if self.binding.shadow {
+            return Err(Error::forbidden("nothing is signed for a candidate in the shadow of another"));
+        }
         if claims.len() > MAX_CLAIMS {
             return Err(Error::invalid("claims have at most 16 KiB"));
         }

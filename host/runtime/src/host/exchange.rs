@@ -110,6 +110,9 @@ async fn send(
     if !outbound.may_connect() {
         return Err(Error::forbidden("lifecycle.init has no network; use lifecycle.refresh"));
     }
+    if !outbound.may_send(request.method()) {
+        return Err(Error::forbidden("a candidate in the shadow of another may only look: GET and HEAD"));
+    }
     let (origin, target) =
         Origin::of_url(&request.uri().to_string()).map_err(|error| Error::invalid(error.to_string()))?;
     let (origin, path) = (origin.to_string(), target.split('?').next().unwrap_or_default());

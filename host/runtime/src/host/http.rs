@@ -2,14 +2,14 @@
 //!
 //! Order of a request: it may connect at all → its marks (see [`attach`](super::attach)) are taken off → each
 //! credential is checked against the *final* URI → credentials are put in → egress (allow-list, address, deadline).
-//! Of an answer: cookies and tokens in headers are dropped, and what was put in is masked in headers and in the first
-//! 64 KiB of the body. A refusal is `HTTP-request-denied` and a line in the log that says which rule is missing.
+//! Of an answer: cookies and tokens in headers are dropped, and what was put in is masked in headers and in the body. A
+//! refusal is `HTTP-request-denied` and a line in the log that says which rule is missing.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use archipel_egress::{CookieJar, EgressError, Meter, Origin, SendOptions, Stage};
-use archipel_vault::Masker;
+use archipel_egress::{CookieJar, EgressError, Identity, Meter, Origin, SendOptions, Stage};
+use archipel_vault::{Masker, Placement};
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName};
 use http_body::Frame;
@@ -19,10 +19,11 @@ use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks,
 };
 
-use super::attach::{Attached, MARK, Marks};
+use super::attach::{Attached, MARK, Marks, With};
 use super::binding::BindingContext;
 use super::call::{CallClass, CallInfo};
 use super::masked_body::MaskedBody;
+use super::sign::sign;
 use super::trace::Trace;
 
 /// Headers of answers that carry credentials; a plugin gets them by `exchange` with a capture, as handles.
@@ -99,6 +100,11 @@ impl Outbound {
         self.call.class.may_connect()
     }
 
+    /// Whether such a request may leave: one that may change something is not a candidate's to send.
+    pub(crate) fn may_send(&self, method: &http::Method) -> bool {
+        !self.binding.shadow || matches!(*method, http::Method::GET | http::Method::HEAD)
+    }
+
     /// What egress is told.
     pub(crate) fn options(&self) -> SendOptions {
         SendOptions {
@@ -129,7 +135,7 @@ impl Outbound {
     pub(crate) fn denied(&self, why: &str) {
         tracing::warn!(
             target: "archipel::plugin",
-            plugin = %self.binding.name, function = self.call.function, request = %self.call.request_id,
+            plugin = %self.binding.label, function = self.call.function, request = %self.call.request_id,
             "a request was refused: {why}"
         );
     }
@@ -159,12 +165,17 @@ impl Outbound {
             self.denied("lifecycle.init has no network; use lifecycle.refresh");
             return Err(Error::HttpRequestDenied);
         }
+        if !self.may_send(request.method()) {
+            self.denied("a candidate in the shadow of another may only look: GET and HEAD");
+            return Err(Error::HttpRequestDenied);
+        }
         let Some(attached) = attached else {
             self.denied("a credential was attached to another request or in an earlier call");
             return Err(Error::HttpRequestDenied);
         };
         let mut send = self.options();
         let mut masker = Masker::new();
+        let mut signature = None;
         self.mask_cookies(&send, request.uri(), &mut masker);
         if !attached.is_empty() {
             let Ok((origin, target)) = Origin::of_url(&request.uri().to_string()) else {
@@ -186,10 +197,28 @@ impl Outbound {
                     ));
                     return Err(Error::HttpRequestDenied);
                 }
-                credential
-                    .put_in(request.headers_mut(), &mut masker)
-                    .map_err(|()| Error::HttpRequestHeaderSize { field_name: None, field_size: None })?;
+                match (&credential.placement, &credential.with) {
+                    (Placement::SigV4, With::Scope(scope)) => {
+                        signature = Some((credential.bytes.clone(), scope.clone()))
+                    }
+                    (Placement::ClientCertificate, _) => {
+                        masker.add(credential.bytes.reveal());
+                        let identity = Identity::from_pem(credential.bytes.reveal());
+                        send.identity = Some(identity.map_err(|_| Error::HttpRequestDenied)?);
+                    }
+                    _ => credential
+                        .put_in(request.headers_mut(), &mut masker)
+                        .map_err(|()| Error::HttpRequestHeaderSize { field_name: None, field_size: None })?,
+                }
             }
+        }
+        if let Some((secret, scope)) = signature {
+            // Last, because it covers the others.
+            let now = self.binding.services.clock.now();
+            let signed = sign(request, &secret, &scope, now, &mut masker);
+            request = tokio::time::timeout_at(self.call.deadline.into(), signed)
+                .await
+                .map_err(|_| Error::ConnectionTimeout)??;
         }
         if !masker.is_empty() {
             // A compressed echo could not be masked.
@@ -206,7 +235,7 @@ impl Outbound {
                 self.denied(&error.to_string());
             } else {
                 // The words of `wasi:http` have no room for the reason.
-                tracing::debug!(target: "archipel::plugin", plugin = %self.binding.name, request = %self.call.request_id, %error, "a request failed");
+                tracing::debug!(target: "archipel::plugin", plugin = %self.binding.label, request = %self.call.request_id, %error, "a request failed");
             }
             to_wasi(error)
         })?;

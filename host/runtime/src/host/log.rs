@@ -73,7 +73,7 @@ impl LogBudget {
         stdout: &Captured,
         stderr: &Captured,
     ) {
-        let (plugin, function, request) = (&binding.name, call.function, &call.request_id);
+        let (plugin, function, request) = (&binding.label, call.function, &call.request_id);
         for line in stdout.lines().into_iter().take(TAIL) {
             tracing::debug!(target: "archipel::plugin", %plugin, function, %request, stream = "stdout", "{line}");
         }
@@ -105,7 +105,8 @@ impl log::Host for CallState {
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
         if let Some((message, fields)) = self.log.admit(&message, &fields) {
-            let (plugin, function, request) = (&self.binding.name, self.call.function, &self.call.request_id);
+            let (plugin, function, request) =
+                (&self.binding.label, self.call.function, &self.call.request_id);
             macro_rules! line {
                 ($level:ident) => {
                     tracing::$level!(target: "archipel::plugin", %plugin, function, %request, %fields, "{message}")

@@ -1,6 +1,7 @@
-//! An answer's body whose first 64 KiB are masked before the plugin sees any of them.
+//! An answer's body that is masked before the plugin sees any of it.
 //!
-//! They are collected first: an echo may be split anywhere. What follows passes as it comes.
+//! An echo may be split anywhere, so the last bytes of what came are held back until what follows them is there: as many
+//! as the longest spelling has, less one.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,20 +13,20 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::http::{drop_credentials, mask_headers};
 
-/// Bytes that are searched.
-const SEARCHED: usize = 64 * 1024;
-
 /// See the module.
 pub(crate) struct MaskedBody {
     inner: WasiBody,
     masker: Masker,
-    collected: Option<BytesMut>,
+    /// What may be the beginning of an echo.
+    held: BytesMut,
+    /// What follows it, at the end.
     next: Option<Frame<Bytes>>,
+    is_over: bool,
 }
 
 impl MaskedBody {
     pub(crate) fn new(inner: WasiBody, masker: Masker) -> Self {
-        Self { inner, masker, collected: Some(BytesMut::new()), next: None }
+        Self { inner, masker, held: BytesMut::new(), next: None, is_over: false }
     }
 
     /// Trailers are headers that come late.
@@ -41,15 +42,23 @@ impl MaskedBody {
         }
     }
 
-    /// The collected bytes, masked; `then` follows them.
-    fn release(&mut self, then: Option<Frame<Bytes>>) -> Option<Frame<Bytes>> {
-        let mut bytes = self.collected.take().unwrap_or_default();
-        if bytes.is_empty() {
+    /// Takes what came; gives what cannot be part of an echo any more.
+    fn pass(&mut self, data: &[u8]) -> Option<Bytes> {
+        self.held.extend_from_slice(data);
+        self.masker.mask(&mut self.held);
+        let keep = self.masker.longest().saturating_sub(1);
+        let free = self.held.len().checked_sub(keep).filter(|free| *free > 0)?;
+        Some(self.held.split_to(free).freeze())
+    }
+
+    /// All that is held; `then` follows it.
+    fn finish(&mut self, then: Option<Frame<Bytes>>) -> Option<Frame<Bytes>> {
+        self.is_over = true;
+        if self.held.is_empty() {
             return then;
         }
-        self.masker.mask(&mut bytes);
         self.next = then;
-        Some(Frame::data(bytes.freeze()))
+        Some(Frame::data(self.held.split().freeze()))
     }
 }
 
@@ -64,29 +73,26 @@ impl Body for MaskedBody {
         if let Some(frame) = self.next.take() {
             return Poll::Ready(Some(Ok(frame)));
         }
-        loop {
+        while !self.is_over {
             let frame = match std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
                 Some(Ok(frame)) => self.masked_trailers(frame),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => return Poll::Ready(self.release(None).map(Ok)),
+                None => return Poll::Ready(self.finish(None).map(Ok)),
             };
-            let Some(collected) = &mut self.collected else { return Poll::Ready(Some(Ok(frame))) };
             match frame.into_data() {
                 Ok(data) => {
-                    collected.extend_from_slice(&data);
-                    if collected.len() >= SEARCHED {
-                        return Poll::Ready(self.release(None).map(Ok));
+                    if let Some(free) = self.pass(&data) {
+                        return Poll::Ready(Some(Ok(Frame::data(free))));
                     }
                 }
-                Err(trailers) => return Poll::Ready(self.release(Some(trailers)).map(Ok)),
+                Err(trailers) => return Poll::Ready(self.finish(Some(trailers)).map(Ok)),
             }
         }
+        Poll::Ready(None)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.next.is_none()
-            && self.collected.as_ref().is_none_or(BytesMut::is_empty)
-            && self.inner.is_end_stream()
+        self.next.is_none() && self.held.is_empty() && (self.is_over || self.inner.is_end_stream())
     }
 }
 
@@ -120,6 +126,24 @@ mod tests {
         assert_eq!(whole.trailers().unwrap().len(), 1);
         assert_eq!(whole.trailers().unwrap()["x-echo"], "***********");
         assert_eq!(whole.to_bytes(), "body");
+    }
+
+    #[tokio::test]
+    async fn an_echo_is_masked_wherever_it_stands_and_however_it_is_cut() {
+        for (padding, cut) in [(0, 1), (70_000, 3), (200_001, 7), (1 << 20, 4096)] {
+            let mut text = vec![b'x'; padding];
+            text.extend_from_slice(b"s3cretvalue, s3cretval");
+            let frames: Vec<_> = text
+                .chunks(cut)
+                .map(|part| Ok::<_, Error>(Frame::data(Bytes::copy_from_slice(part))))
+                .collect();
+            let mut masker = Masker::new();
+            masker.add(b"s3cretvalue");
+            let body = MaskedBody::new(StreamBody::new(futures::stream::iter(frames)).boxed_unsync(), masker);
+            let body = body.collect().await.unwrap().to_bytes();
+            assert_eq!(body.len(), text.len());
+            assert_eq!(&body[padding..], b"***********, s3cretval", "{padding} {cut}");
+        }
     }
 
     #[tokio::test]

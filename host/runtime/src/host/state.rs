@@ -56,6 +56,8 @@ pub struct CallState {
     pub(crate) trace: Trace,
     live: HashSet<u32>,
     lent: Vec<Lent>,
+    /// Names of secrets that were revealed in this call.
+    pub(crate) revealed: HashSet<String>,
     /// What this call held handles of, one more than [`MAX_HELD`] at most.
     held: Vec<SecretBytes>,
     seen: Option<Seen>,
@@ -95,6 +97,7 @@ impl CallState {
             trace,
             live: HashSet::new(),
             lent: Vec::new(),
+            revealed: HashSet::new(),
             held: Vec::new(),
             seen: None,
         };
@@ -136,6 +139,7 @@ impl CallState {
             }
         }
         self.held.clear();
+        self.revealed.clear();
         self.log.end(&self.binding, &self.call, &self.stdout, &self.stderr);
         let (bytes_sent, bytes_received) = self.hooks.end();
         CallReport {

@@ -23,6 +23,10 @@ impl CallState {
         check_key(key)?;
         check_value(value.as_deref())?;
         self.check_write()?;
+        if self.binding.shadow {
+            // As if it were done: what is in another's shadow leaves nothing.
+            return Ok(());
+        }
         self.storage_written = true;
         let (binding, quota) = (&self.binding, self.binding.grants.storage);
         by(self.call.deadline, binding.services.storage.set(&binding.name, key, value, quota)).await
@@ -76,6 +80,11 @@ impl storage::Host for CallState {
             check_key(&key).and_then(|()| check_value(new.as_deref())).and_then(|()| self.check_write());
         if let Err(error) = checked {
             return Ok(pending.answer(Err(error)));
+        }
+        if self.binding.shadow {
+            let (binding, deadline) = (&self.binding, self.call.deadline);
+            let held = by(deadline, binding.services.storage.get(&binding.name, &key)).await;
+            return Ok(pending.answer(held.map(|held| held == expected)));
         }
         self.storage_written = true;
         let (binding, quota) = (&self.binding, self.binding.grants.storage);

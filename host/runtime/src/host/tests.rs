@@ -4,6 +4,7 @@
 mod cloud;
 mod crypto;
 mod handles;
+mod placements;
 mod requests;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use archipel_egress::{Egress, EgressLimits, RingLedger};
+use archipel_model::audit::{AuditRecord, AuditSink};
 use archipel_model::plugin_storage::PluginStorage;
 use archipel_model::{Error, SystemClock};
 use archipel_vault::{Keys, SecretSource, Vault};
@@ -73,11 +75,24 @@ impl PluginStorage for Memory {
     }
 }
 
+/// What the audit was told.
+#[derive(Default)]
+struct Told(Mutex<Vec<AuditRecord>>);
+
+#[async_trait]
+impl AuditSink for Told {
+    async fn tell(&self, record: &AuditRecord) -> Result<(), Error> {
+        self.0.lock().unwrap().push(record.clone());
+        Ok(())
+    }
+}
+
 /// A site whose one secret is `admin` = `opensesame`.
 fn services() -> Services {
     let admin = SecretSource { value: Some("opensesame".into()), ..SecretSource::default() };
-    let vault =
-        Vault::load(&BTreeMap::from([("admin".to_owned(), admin)]), std::path::Path::new(".")).unwrap();
+    let none = archipel_vault::KeySource::File("/none".into());
+    let vault = Vault::load(&BTreeMap::from([("admin".to_owned(), admin)]), std::path::Path::new("."), &none)
+        .unwrap();
     let tls = archipel_egress::tls::client_config(None).unwrap();
     let egress = Egress::new(tls, RingLedger::new(100), Arc::new(SystemClock), EgressLimits::default());
     Services {
@@ -85,6 +100,7 @@ fn services() -> Services {
         vault: Arc::new(vault),
         egress: Arc::new(egress),
         crypto: Arc::new(HostCrypto::new(Arc::new(Keys::from_master([1; 32])))),
+        audit: Arc::new(Told::default()),
         clock: Arc::new(SystemClock),
         site: "site-a.test".parse().unwrap(),
     }
@@ -96,6 +112,7 @@ fn state(services: &Services, name: &str, class: CallClass, grant: &str) -> Call
     let requested: Requested = serde_json::from_value(serde_json::json!({
         "hosts": [{"discovered": "all", "reason": "r"}],
         "secrets": [{"name": "admin", "reason": "r"}],
+        "reveal": [{"name": "admin", "reason": "r"}],
         "storage": {"bytes": 1_000_000, "reason": "r"},
         "crypto": [{"purpose": "session", "reason": "r"}, {"purpose": "reset", "reason": "r"}]
     }))

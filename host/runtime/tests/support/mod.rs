@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use archipel_egress::{Egress, EgressLimits, RingLedger};
+use archipel_model::audit::{AuditRecord, AuditSink};
 use archipel_model::plugin::{Context, Operation, Resource};
 use archipel_model::plugin_admin::{PluginState, PluginStatus};
 use archipel_model::plugin_storage::PluginStorage;
 use archipel_model::{Clock, Error, FederationUser, LocalToken, SiteId, SystemClock, Timestamp};
 use archipel_runtime::{HostCrypto, Runtime, RuntimeConfig, RuntimeOptions, Services};
-use archipel_vault::{Keys, Vault};
+use archipel_vault::{KeySource, Keys, Vault};
 use async_trait::async_trait;
 
 /// A store in memory.
@@ -76,11 +77,24 @@ pub fn services() -> Services {
     let tls = archipel_egress::tls::client_config(None).unwrap();
     Services {
         storage: Arc::new(Memory::default()),
-        vault: Arc::new(Vault::load(&BTreeMap::new(), Path::new("/")).unwrap()),
+        vault: Arc::new(
+            Vault::load(&BTreeMap::new(), Path::new("/"), &KeySource::File("/none".into())).unwrap(),
+        ),
         egress: Arc::new(Egress::new(tls, RingLedger::new(16), Arc::clone(&clock), EgressLimits::default())),
         crypto: Arc::new(HostCrypto::new(Arc::new(Keys::from_master([7; 32])))),
+        audit: Arc::new(Unheard),
         clock,
         site: site(),
+    }
+}
+
+/// These plugins reveal nothing.
+struct Unheard;
+
+#[async_trait::async_trait]
+impl AuditSink for Unheard {
+    async fn tell(&self, record: &AuditRecord) -> Result<(), Error> {
+        panic!("nothing is told here: {record:?}")
     }
 }
 

@@ -1,7 +1,7 @@
 //! A request under construction.
 
 use super::{Response, send};
-use crate::credentials::{Placement, Source};
+use crate::credentials::{Placement, Sigv4Scope, Source};
 use crate::error::{Error, Result};
 use serde::Serialize;
 use std::time::Duration;
@@ -92,6 +92,19 @@ impl<'a> Request<'a> {
     /// A header whose value is the credential: `.secret_header("x-auth-token", token)`.
     pub fn secret_header(self, name: &str, credential: impl Into<Source<'a>>) -> Self {
         self.credential(credential, Placement::Header(name.to_owned()))
+    }
+
+    /// Signed after AWS's Signature Version 4, body and all: `.sigv4("us-east-1", "ec2", token)`. The credential is a key
+    /// pair, `ACCESS-KEY-ID:SECRET` or `ACCESS-KEY-ID:SECRET:SESSION-TOKEN`; the body has at most 1 MiB.
+    pub fn sigv4(self, region: &str, service: &str, credential: impl Into<Source<'a>>) -> Self {
+        let scope = Sigv4Scope { region: region.to_owned(), service: service.to_owned() };
+        self.credential(credential, Placement::Sigv4(scope))
+    }
+
+    /// Sent over a connection that shows this client certificate: PEM with the certificate, the chain above it and its
+    /// private key.
+    pub fn client_certificate(self, credential: impl Into<Source<'a>>) -> Self {
+        self.credential(credential, Placement::ClientCertificate)
     }
 
     fn credential(mut self, credential: impl Into<Source<'a>>, placement: Placement) -> Self {

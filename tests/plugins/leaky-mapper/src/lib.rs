@@ -1,7 +1,7 @@
 //! For tests: a mapper that gets a secret into its memory, so that it is seen that the memory watch finds something.
 //!
-//! It sends the secret, where a grant lets it go, to a far side that echoes it. The host masks echoes in an answer's first
-//! 64 KiB; what comes later passes. That is no hole that a plugin can make alone: the far side has the secret already.
+//! It sends the secret, where a grant lets it go, to a far side that echoes it; the host masks echoes. With `reveal` it asks
+//! for the secret itself, which the host gives where a grant says so, and tells the audit.
 
 use archipel_sdk::prelude::*;
 use serde::Deserialize;
@@ -12,6 +12,9 @@ use serde_json::json;
 struct Config {
     /// Who echoes.
     url: String,
+    /// Look at the secret too.
+    #[serde(default)]
+    reveal: bool,
 }
 
 struct Leaky;
@@ -22,11 +25,14 @@ impl Mapper for Leaky {
     }
 
     fn get_token(account: &str, _: &str, _: &Context, _: Option<&UserSession>) -> Result<LocalToken> {
-        let Config { url } = config()?;
+        let Config { url, reveal } = config()?;
         let secret = Secret::open("leaked")?;
         let echo = http::get(&url).secret_header("x-secret", &secret).send()?.error_for_status()?;
         // Kept until the call is over.
         std::mem::forget(echo);
+        if reveal {
+            std::mem::forget(secret.reveal()?);
+        }
         LocalToken::make(account, Some(secret), None, &json!({}))
     }
 }
@@ -37,6 +43,7 @@ archipel_sdk::export! {
         "capabilities": {
             "hosts": [{ "config": "/url", "reason": "echoes" }],
             "secrets": [{ "name": "leaked", "reason": "is echoed" }],
+            "reveal": [{ "name": "leaked", "reason": "is kept" }],
         },
         "config_schema": { "type": "object" },
     }

@@ -414,6 +414,7 @@ impl Plugins {
             requested: serde_json::json!({"hosts": []}),
             granted: Value::Null,
             figures: BTreeMap::new(),
+            shadow: None,
             quarantine: None,
             quarantines: 0,
             last_error: last_error.map(str::to_owned),

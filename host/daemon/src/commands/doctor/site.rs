@@ -20,7 +20,7 @@ const FREE_BYTES: u64 = 1 << 30;
 
 pub(super) async fn look(config: &Config) -> Vec<Finding> {
     let mut findings = vec![site_file(config)];
-    findings.push(match archipel_vault::Vault::load(&config.secrets, &config.base) {
+    findings.push(match config.load_vault() {
         Ok(vault) => Finding::good("secrets", format!("{} can be read", vault.names().len())),
         Err(error) => Finding::bad("secrets", error.to_string(), "give the daemon what it names"),
     });

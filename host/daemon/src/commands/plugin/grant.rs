@@ -42,6 +42,9 @@ pub(super) async fn run(name: &str, write: bool, door: &DoorArgs, printer: &Prin
                 .cloned()
                 .collect::<Vec<_>>(),
         );
+        let unseen: Vec<String> =
+            missing.reveal.iter().filter(|secret| !open.reveal.contains(secret)).cloned().collect();
+        open.reveal.extend(unseen);
         open.unset.extend(
             missing.unset.iter().filter(|unset| !open.unset.contains(unset)).cloned().collect::<Vec<_>>(),
         );
@@ -73,7 +76,7 @@ pub(super) async fn run(name: &str, write: bool, door: &DoorArgs, printer: &Prin
             config.file.display(),
             lines.fresh()
         );
-    } else if open.secrets.is_empty() {
+    } else if open.secrets.is_empty() && open.reveal.is_empty() {
         text.push_str("\n\nall of it is granted already");
     }
     if !open.secrets.is_empty() {
@@ -84,6 +87,12 @@ pub(super) async fn run(name: &str, write: bool, door: &DoorArgs, printer: &Prin
             only_secrets.as_toml(name, &after)
         );
     }
+    for secret in &open.reveal {
+        let _ = write!(
+            text,
+            "\n\nit wants to see the secret {secret} itself; only if that must be, add it to `reveal` of its grant"
+        );
+    }
     for pointer in &open.unset {
         let _ = write!(text, "\n\nits configuration has no URL at {pointer} yet; set it, then ask again");
     }
@@ -91,7 +100,7 @@ pub(super) async fn run(name: &str, write: bool, door: &DoorArgs, printer: &Prin
         "secrets_to_bind": open.secrets});
     printer.say(text.trim_end(), &json);
     // To show it is all that was asked for; to write it is only done when nothing is left for the administrator.
-    let is_left = write && !(open.secrets.is_empty() && open.unset.is_empty());
+    let is_left = write && !(open.secrets.is_empty() && open.reveal.is_empty() && open.unset.is_empty());
     Ok(if is_left { Answer::No } else { Answer::Yes })
 }
 

@@ -11,14 +11,13 @@
 //! where its memory holds what must differ from call to call (a hash seed), it starts plainly and runs `init` in every
 //! instance: slower, and as right. The reason is told.
 
-use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use archipel_bindings::latest::exports::archipel::plugin::lifecycle::{File, GuestIndices};
 use archipel_egress::{Egress, EgressLimits, RingLedger};
+use archipel_model::audit::{AuditRecord, AuditSink};
 use archipel_model::plugin_storage::PluginStorage;
 use archipel_model::{Clock, Error, SiteId, Timestamp};
 use archipel_vault::{Keys, Vault};
@@ -289,12 +288,12 @@ fn watch(engine: &Engine, deadline: Duration) -> std::io::Result<()> {
 fn context(preparation: &Preparation) -> Result<BindingContext, String> {
     let clock: Arc<dyn Clock> = Arc::new(Still);
     let tls = archipel_egress::tls::trusting_nobody().map_err(|error| error.to_string())?;
-    let vault = Vault::load(&BTreeMap::new(), Path::new("/")).map_err(|error| error.to_string())?;
     let services = Services {
         storage: Arc::new(NoStorage),
-        vault: Arc::new(vault),
+        vault: Arc::new(Vault::default()),
         egress: Arc::new(Egress::new(tls, RingLedger::new(1), Arc::clone(&clock), EgressLimits::default())),
         crypto: Arc::new(HostCrypto::new(Arc::new(Keys::from_master([0; 32])))),
+        audit: Arc::new(NoAudit),
         clock,
         site: "nowhere.invalid".parse::<SiteId>().map_err(|error| error.to_string())?,
     };
@@ -308,6 +307,16 @@ struct Still;
 impl Clock for Still {
     fn now(&self) -> Timestamp {
         Timestamp::default()
+    }
+}
+
+/// Never told: nothing is revealed in `lifecycle.init`.
+struct NoAudit;
+
+#[async_trait]
+impl AuditSink for NoAudit {
+    async fn tell(&self, _: &AuditRecord) -> Result<(), Error> {
+        Err(Error::forbidden("lifecycle.init has no audit"))
     }
 }
 

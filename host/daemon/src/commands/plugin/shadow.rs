@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use archipel_client::Client;
-use archipel_runtime::explain;
 use serde_json::{Value, json};
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
@@ -27,6 +26,21 @@ impl Places {
         let file = |name: &str| config.site.plugin_dir.join(format!("{name}.wasm"));
         Self { file: file(&candidate), serving: file(name), candidate }
     }
+
+    /// Takes the candidate away, with its signature.
+    fn remove(&self) -> Result<(), Failure> {
+        if signature(&self.file).is_file() {
+            std::fs::remove_file(signature(&self.file))?;
+        }
+        Ok(std::fs::remove_file(&self.file)?)
+    }
+}
+
+/// Where the signature of a component lies.
+fn signature(component: &Path) -> PathBuf {
+    let mut name = component.as_os_str().to_owned();
+    name.push(".minisig");
+    name.into()
 }
 
 /// With a file: puts it beside the plugin. Without: tells what came of it.
@@ -38,8 +52,10 @@ pub(super) async fn shadow(name: &str, file: Option<&Path>, door: &DoorArgs, pri
         printer.say(&told(name, &status), &status);
         return Ok(Answer::Yes);
     };
-    let bytes = super::read(file)?;
-    let explained = explain(&bytes, &config.limits.plugins);
+    let bytes =
+        std::fs::read(file).map_err(|error| Failure::environment(format!("{}: {error}", file.display())))?;
+    let explained =
+        super::explain_bytes(bytes.clone(), &config.limits.plugins).await.map_err(Failure::environment)?;
     if let Some(problem) = &explained.problem {
         printer
             .say(&format!("{} cannot be a plugin: {problem}", file.display()), &json!({"problem": problem}));
@@ -48,6 +64,10 @@ pub(super) async fn shadow(name: &str, file: Option<&Path>, door: &DoorArgs, pri
     let before = std::fs::read_to_string(&config.file)?;
     let beside = config.site.plugin_dir.join(format!(".{}.part", places.candidate));
     std::fs::write(&beside, &bytes)?;
+    // Its signature first, so that it is never seen without.
+    if signature(file).is_file() {
+        std::fs::copy(signature(file), signature(&places.file))?;
+    }
     std::fs::rename(&beside, &places.file)?;
     // It must have been read before a site file that names it can be taken.
     reload(door).await?;
@@ -62,7 +82,7 @@ pub(super) async fn shadow(name: &str, file: Option<&Path>, door: &DoorArgs, pri
     if let Err(refused) = reload(door).await {
         // As it was: a candidate that cannot be admitted is no reason for a site file that cannot be taken.
         write(&config, &before)?;
-        std::fs::remove_file(&places.file)?;
+        places.remove()?;
         return Err(refused);
     }
     let text = format!(
@@ -90,6 +110,12 @@ pub(super) async fn promote(name: &str, anyway: bool, door: &DoorArgs, printer: 
     // The version that served stays at hand, under a name that is no plugin's.
     let kept = config.site.plugin_dir.join(format!(".{name}.before"));
     std::fs::copy(&places.serving, &kept)?;
+    if signature(&places.file).is_file() {
+        std::fs::rename(signature(&places.file), signature(&places.serving))?;
+    } else if signature(&places.serving).is_file() {
+        // That of the version before vouches for nothing here.
+        std::fs::remove_file(signature(&places.serving))?;
+    }
     std::fs::rename(&places.file, &places.serving)?;
     forget(name, &config)?;
     reload(door).await?;
@@ -104,7 +130,7 @@ pub(super) async fn drop_candidate(name: &str, door: &DoorArgs, printer: &Printe
     let places = standing(name, &config)?;
     forget(name, &config)?;
     reload(door).await?;
-    std::fs::remove_file(&places.file)?;
+    places.remove()?;
     printer.say(&format!("nothing stands in the shadow of {name} any more"), &json!({"plugin": name}));
     Ok(Answer::Yes)
 }

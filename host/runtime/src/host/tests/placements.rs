@@ -190,7 +190,7 @@ async fn a_secret_is_not_seen_without_a_grant_in_init_or_when_the_audit_is_away(
     let token = plain.give_secret("captured.token", SecretBytes::new(*b"T0KEN-abc")).unwrap();
     assert!(plain.reveal(Resource::new_borrow(token.rep())).await.unwrap().is_err());
     let mut init = state(&services, "driver", CallClass::Init, SEE);
-    let admin = init.open("admin".into()).await.unwrap().unwrap();
+    let admin = init.give_secret("admin", SecretBytes::new(*b"opensesame")).unwrap();
     assert!(init.reveal(Resource::new_borrow(admin.rep())).await.unwrap().is_err());
     assert!(told.0.lock().unwrap().is_empty());
 

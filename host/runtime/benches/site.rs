@@ -10,7 +10,7 @@ use archipel_egress::{Egress, EgressLimits, RingLedger};
 use archipel_model::plugin::{Context, Operation};
 use archipel_model::{Clock, SiteId, SystemClock};
 use archipel_runtime::bench::{Bare, BareEngine};
-use archipel_runtime::{HostCrypto, Runtime, RuntimeConfig, RuntimeOptions, Services};
+use archipel_runtime::{HostCrypto, Randomness, Runtime, RuntimeConfig, RuntimeOptions, Services};
 use archipel_store::{SledEngine, SledOptions, Store};
 use archipel_vault::{Keys, Vault};
 use argon2::password_hash::{PasswordHasher, SaltString};
@@ -58,6 +58,7 @@ impl Site {
             egress: Arc::new(egress),
             crypto: Arc::new(HostCrypto::new(Arc::new(Keys::from_master([7; 32])))),
             clock: Arc::clone(&clock),
+            randomness: Randomness::default(),
             site: id.clone(),
         };
         let config: RuntimeConfig = serde_json::from_value(configuration(valid_for_ms)?)?;

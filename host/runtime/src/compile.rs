@@ -79,7 +79,9 @@ impl Compiler {
         match self.run(job).await? {
             (Answer::Done(done), code) => Ok((done.checked, code)),
             (Answer::Refused(refusal), _) => Err(refusal),
-            (Answer::Explained(_), _) => Err(Refusal::Compile("the compile process answered something else".to_owned())),
+            (Answer::Explained(_), _) => {
+                Err(Refusal::Compile("the compile process answered something else".to_owned()))
+            }
         }
     }
 }
@@ -148,7 +150,6 @@ async fn in_child(exe: &PathBuf, job: &Job) -> Result<(Answer, Vec<u8>), Refusal
         .arg(CHILD_ARG)
         .arg(limits.compile_memory_mib.to_string())
         .arg(limits.compile_cpu_s.to_string())
-        .args((code == Code::Metered).then_some(METERED))
         .env_clear()
         // Each thread has its own arena of address space, which the bound counts.
         .env("RAYON_NUM_THREADS", "4")

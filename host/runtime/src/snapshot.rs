@@ -296,6 +296,7 @@ fn context(preparation: &Preparation) -> Result<BindingContext, String> {
         egress: Arc::new(Egress::new(tls, RingLedger::new(1), Arc::clone(&clock), EgressLimits::default())),
         crypto: Arc::new(HostCrypto::new(Arc::new(Keys::from_master([0; 32])))),
         clock,
+        randomness: crate::host::Randomness::default(),
         site: "nowhere.invalid".parse::<SiteId>().map_err(|error| error.to_string())?,
     };
     let (binding, config) = (preparation.binding.as_str(), preparation.config.as_str());

@@ -10,6 +10,7 @@ use archipel_model::{Clock, SiteId};
 use archipel_vault::{Signer, Vault};
 
 use super::crypto::HostCrypto;
+use super::random::Randomness;
 use crate::grants::EffectiveGrants;
 
 /// What the imports rest on; one set per site, cheap to clone.
@@ -25,6 +26,8 @@ pub struct Services {
     pub crypto: Arc<HostCrypto>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// Where random numbers come from.
+    pub randomness: Randomness,
     /// This site.
     pub site: SiteId,
 }

@@ -86,6 +86,7 @@ fn services() -> Services {
         egress: Arc::new(egress),
         crypto: Arc::new(HostCrypto::new(Arc::new(Keys::from_master([1; 32])))),
         clock: Arc::new(SystemClock),
+        randomness: Randomness::default(),
         site: "site-a.test".parse().unwrap(),
     }
 }

@@ -11,7 +11,7 @@ use archipel_model::plugin::{Context, Operation, Resource};
 use archipel_model::plugin_admin::{PluginState, PluginStatus};
 use archipel_model::plugin_storage::PluginStorage;
 use archipel_model::{Clock, Error, FederationUser, LocalToken, SiteId, SystemClock, Timestamp};
-use archipel_runtime::{HostCrypto, Runtime, RuntimeConfig, RuntimeOptions, Services};
+use archipel_runtime::{HostCrypto, Randomness, Runtime, RuntimeConfig, RuntimeOptions, Services};
 use archipel_vault::{Keys, Vault};
 use async_trait::async_trait;
 
@@ -80,6 +80,7 @@ pub fn services() -> Services {
         egress: Arc::new(Egress::new(tls, RingLedger::new(16), Arc::clone(&clock), EgressLimits::default())),
         crypto: Arc::new(HostCrypto::new(Arc::new(Keys::from_master([7; 32])))),
         clock,
+        randomness: Randomness::default(),
         site: site(),
     }
 }

@@ -9,11 +9,42 @@ pub fn empty() -> Vec<u8> {
     b"\0asm\x0d\0\x01\0".to_vec()
 }
 
+/// A component from a core module as text, which exports `interfaces` of a world of `wit/`.
+///
+/// # Panics
+/// Where the text is none: it is a test's own.
+pub fn of_text(world: &str, text: &str, interfaces: &[&str]) -> Vec<u8> {
+    let mut resolve = wit_parser::Resolve::default();
+    let here = std::path::PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("run by cargo"));
+    let (package, _) = resolve.push_path(here.join("../wit")).expect("wit/ can be read");
+    let world = resolve.select_world(&[package], Some(world)).expect("a world of wit/");
+    let mut module = wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"));
+    wit_component::embed_component_metadata(
+        &mut module,
+        &resolve,
+        world,
+        wit_component::StringEncoding::UTF8,
+    )
+    .expect("a module");
+    let encoded =
+        wit_component::ComponentEncoder::default().validate(true).module(&module).expect("a module").encode();
+    let component = encoded.unwrap_or_else(|error| panic!("{error:#}"));
+    let manifest = serde_json::json!({
+        "name": "text", "version": "1.0.0", "sdk": "none", "wit": "0.1.0", "interfaces": interfaces,
+    });
+    with_section(&component, MANIFEST, manifest.to_string().as_bytes())
+}
+
+/// With a custom section appended.
+pub fn with_section(component: &[u8], section: &str, data: &[u8]) -> Vec<u8> {
+    let mut contents = name(section);
+    contents.extend(data);
+    append(component, 0, &contents)
+}
+
 /// With the manifest of a plugin appended.
 pub fn with_manifest_of(component: &[u8], plugin: &[u8]) -> Vec<u8> {
-    let mut contents = name(MANIFEST);
-    contents.extend(manifest_of(plugin));
-    append(component, 0, &contents)
+    with_section(component, MANIFEST, &manifest_of(plugin))
 }
 
 /// The same component in other bytes: a section that nobody reads is appended.

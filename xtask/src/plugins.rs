@@ -16,8 +16,13 @@ pub(crate) fn build() -> Result<()> {
     make_sure_of_target()?;
     let packages = packages()?;
     cargo::run(&mut build_command(&packages)?)?;
-    collect(&packages)
+    collect(&packages)?;
+    cargo::run(build_command(&[CORPUS.to_owned()])?.arg("--examples"))?;
+    collect_corpus()
 }
+
+/// The package whose examples are components that attack, each one thing.
+const CORPUS: &str = "hostile-corpus";
 
 /// Packages that are components: those that make a `cdylib`.
 pub(crate) fn packages() -> Result<Vec<String>> {
@@ -68,19 +73,33 @@ pub(crate) fn make_sure_of_target() -> Result<()> {
 fn collect(packages: &[String]) -> Result<()> {
     let built = places::plugin_target_dir()?.join(TARGET).join("plugin");
     let dist = places::dist()?;
-    fs::create_dir_all(&dist).with_context(|| format!("making {}", dist.display()))?;
     for package in packages {
-        let from = built.join(format!("{}.wasm", package.replace('-', "_")));
-        let to = dist.join(format!("{package}.wasm"));
-        let bytes = fs::read(&from).with_context(|| format!("reading {}", from.display()))?;
-        if fs::read(&to).is_ok_and(|old| old == bytes) {
-            continue;
-        }
-        let beside = dist.join(format!(".{package}.part"));
-        fs::write(&beside, &bytes)
-            .and_then(|()| fs::rename(&beside, &to))
-            .with_context(|| format!("writing {}", to.display()))?;
-        println!("{} ({} KiB)", to.display(), bytes.len().div_ceil(1024));
+        copy_new(&built.join(format!("{}.wasm", package.replace('-', "_"))), &dist, package)?;
     }
+    Ok(())
+}
+
+/// The same for the corpus, into a folder of its own: nobody makes a site of it.
+fn collect_corpus() -> Result<()> {
+    let built = places::plugin_target_dir()?.join(TARGET).join("plugin").join("examples");
+    let dist = places::dist()?.join("hostile");
+    for target in cargo::targets()?.iter().filter(|target| target.package == CORPUS && target.is("example")) {
+        copy_new(&built.join(format!("{}.wasm", target.name.replace('-', "_"))), &dist, &target.name)?;
+    }
+    Ok(())
+}
+
+fn copy_new(from: &Path, dist: &Path, name: &str) -> Result<()> {
+    fs::create_dir_all(dist).with_context(|| format!("making {}", dist.display()))?;
+    let to = dist.join(format!("{name}.wasm"));
+    let bytes = fs::read(from).with_context(|| format!("reading {}", from.display()))?;
+    if fs::read(&to).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    let beside = dist.join(format!(".{name}.part"));
+    fs::write(&beside, &bytes)
+        .and_then(|()| fs::rename(&beside, &to))
+        .with_context(|| format!("writing {}", to.display()))?;
+    println!("{} ({} KiB)", to.display(), bytes.len().div_ceil(1024));
     Ok(())
 }

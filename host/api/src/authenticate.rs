@@ -22,6 +22,9 @@ pub(crate) const BINDING: HeaderName = HeaderName::from_static("archipel-identit
 /// Names the group that the caller acts for, where he has several.
 pub(crate) const GROUP: HeaderName = HeaderName::from_static("archipel-group");
 
+/// On the administrator's socket: asks as a service principal instead, `monitor`, whom the policy judges.
+pub(crate) const PRINCIPAL: HeaderName = HeaderName::from_static("archipel-principal");
+
 /// Longest token that is looked at: a site token has some 300 bytes, a JWT a few thousand.
 const TOKEN_BYTES: usize = 16 * 1024;
 
@@ -96,7 +99,14 @@ async fn judge(
 ) -> Result<Who, Box<Response>> {
     let trail = Arc::clone(trail);
     if app.door == Door::Admin {
-        let caller = app.identity.local_admin(&info);
+        let caller = match headers.get(PRINCIPAL).map(HeaderValue::as_bytes) {
+            None => app.identity.local_admin(&info),
+            Some(b"monitor") => app.identity.local_monitor(&info),
+            Some(_) => {
+                let problem = Problem::new(table::BAD_HEADER, "the only service principal is monitor");
+                return Err(Box::new(problem.member("header", PRINCIPAL.as_str()).into_response()));
+            }
+        };
         trail.is_from(&caller);
         return Ok(Who { caller: Arc::new(caller), info, trail, bearer: None });
     }

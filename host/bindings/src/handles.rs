@@ -1,4 +1,4 @@
-//! What stands behind the resources of `archipel:host/credentials`: rows of one call's table. A plugin holds an
+//! What stands behind the resources of the contract: rows of one call's table. A plugin holds an
 //! index into that table, never the bytes, and the row dies with the call.
 
 use archipel_model::{LocalToken as ModelToken, SecretBytes};
@@ -24,4 +24,11 @@ pub struct LocalToken {
 pub struct UserSession {
     /// The user's own token.
     pub token: SecretBytes,
+}
+
+/// A stretch of time that a benchmark measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Which of the run's.
+    pub index: usize,
 }

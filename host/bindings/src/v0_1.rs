@@ -42,6 +42,7 @@ wasmtime::component::bindgen!({
         "archipel:host/credentials@0.1.0.secret": crate::handles::Secret,
         "archipel:host/credentials@0.1.0.local-token": crate::handles::LocalToken,
         "archipel:host/credentials@0.1.0.user-session": crate::handles::UserSession,
+        "archipel:benchmark/measure@0.1.0.span": crate::handles::Span,
     },
     require_store_data_send: true,
 });

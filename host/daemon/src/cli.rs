@@ -127,6 +127,9 @@ pub(crate) enum Command {
     /// Seal the site's secrets, and change what they are sealed with.
     #[command(subcommand)]
     Secret(SecretCommand),
+    /// Measure a cloud of a running site with a benchmark plugin.
+    #[command(subcommand)]
+    Bench(crate::commands::bench::BenchCommand),
 
     /// Look at, copy, restore and compact everything durable.
     #[command(subcommand)]
@@ -511,6 +514,27 @@ pub(crate) enum PluginCommand {
         /// The plugin.
         name: String,
     },
+
+    /// Write a crate that is a plugin: it builds, tests and runs as it is.
+    #[command(
+        after_help = "Example:\n  archipel plugin new --kind authorization night-shift\n  cd night-shift && cargo test"
+    )]
+    New(crate::commands::plugin::new::NewArgs),
+
+    /// Run the contract tests of a plugin's interfaces in the real runtime, without a site.
+    ///
+    /// What it asks for is granted, its clock stands still until it is turned, random numbers repeat, and HTTP comes from a
+    /// recording. Exit code 1 where the contract does not hold.
+    #[command(
+        after_help = "Examples:\n  archipel plugin test target/wasm32-wasip2/release/night_shift.wasm --case tests/case.json\n  archipel plugin test my_cloud.wasm --case tests/case.json --record tests/exchanges.json"
+    )]
+    Test(crate::commands::plugin::test::TestArgs),
+
+    /// Put a manifest into a component that another language's compiler made.
+    #[command(
+        after_help = "Example:\n  archipel plugin embed hours.wasm --manifest manifest.json --out hours-in-javascript.wasm"
+    )]
+    Embed(crate::commands::plugin::embed::EmbedArgs),
 
     /// Tell whether a .wasm file is a plugin that this host takes, without running it.
     #[command(after_help = "Example:\n  archipel plugin check target/wasm32-wasip2/release/my_mapper.wasm")]

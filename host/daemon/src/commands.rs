@@ -1,6 +1,7 @@
 //! One file per command; each asks one question and answers yes or no.
 
 pub(crate) mod audit;
+pub(crate) mod bench;
 pub(crate) mod check_config;
 pub(crate) mod doctor;
 pub(crate) mod events;

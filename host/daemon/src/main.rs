@@ -51,6 +51,7 @@ fn run(cli: &Cli, printer: &Printer) -> Outcome {
             Command::Order(command) => commands::order::run(command, &cli.door.client()?, printer).await,
             Command::Events(command) => commands::events::run(command, &cli.door, printer).await,
             Command::Sweep(command) => commands::sweep::run(command, &cli.door.client()?, printer).await,
+            Command::Bench(command) => commands::bench::run(command, &cli.door, printer).await,
             Command::Plugin(command) => commands::plugin::run(command, &cli.door, printer).await,
             Command::Secret(command) => commands::secret::run(command, &cli.door, printer),
             Command::Man { folder } => commands::manual::man(folder),

@@ -20,6 +20,7 @@ use crate::address::PrivateAccess;
 use crate::body::{BoxError, RequestBody, ResponseBody, ResponseParts};
 use crate::connect::Opener;
 use crate::cookies::{CookieJar, CookieJars};
+use crate::dial::Dialer;
 use crate::error::{EgressError, Stage};
 use crate::headers;
 use crate::ledger::{Ledger, Record};
@@ -105,6 +106,7 @@ impl SendOptions {
 /// The site's way out.
 pub struct Egress {
     resolver: Arc<dyn Resolver>,
+    dialer: Option<Arc<dyn Dialer>>,
     tls: ClientConfig,
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
@@ -119,7 +121,7 @@ impl Egress {
         clock: Arc<dyn Clock>,
         limits: EgressLimits,
     ) -> Self {
-        Self { resolver: Arc::new(SystemResolver), tls, ledger, clock, limits }
+        Self { resolver: Arc::new(SystemResolver), dialer: None, tls, ledger, clock, limits }
     }
 
     /// With another resolver.
@@ -129,10 +131,18 @@ impl Egress {
         self
     }
 
+    /// With another way to origins than the network: for tests of plugins. What may leave is judged as ever.
+    #[must_use]
+    pub fn with_dialer(mut self, dialer: Arc<dyn Dialer>) -> Self {
+        self.dialer = Some(dialer);
+        self
+    }
+
     /// One binding's share: connections, TLS sessions and places of its own.
     pub fn channel(&self, caller: Caller, policy: EgressPolicy) -> Channel {
         let opener = Opener {
             resolver: Arc::clone(&self.resolver),
+            dialer: self.dialer.clone(),
             private: policy.private.clone(),
             timeout: self.limits.connect,
         };

@@ -1,7 +1,7 @@
 //! A connection to a vetted address: resolved once, judged, connected, and TLS under the original name.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,6 +15,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::address::PrivateAccess;
+use crate::dial::{Dialer, Wire};
 use crate::error::EgressError;
 use crate::origin::Origin;
 use crate::resolve::Resolver;
@@ -27,6 +28,7 @@ const MAX_ADDRESSES: usize = 4;
 pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    Dialed(Box<dyn Wire>),
 }
 
 /// An open connection.
@@ -41,6 +43,7 @@ pub(crate) struct Opened {
 /// What opening needs to know.
 pub(crate) struct Opener {
     pub(crate) resolver: Arc<dyn Resolver>,
+    pub(crate) dialer: Option<Arc<dyn Dialer>>,
     pub(crate) private: PrivateAccess,
     pub(crate) timeout: Duration,
 }
@@ -48,6 +51,9 @@ pub(crate) struct Opener {
 impl Opener {
     /// Opens a connection to an origin that the allow-list has passed.
     pub(crate) async fn open(&self, origin: &Origin, tls: &Arc<ClientConfig>) -> Result<Opened, EgressError> {
+        if let Some(dialer) = &self.dialer {
+            return dialed(&**dialer, origin).await;
+        }
         let addresses = self.vetted(origin).await?;
         let mut last = None;
         for address in addresses.into_iter().take(MAX_ADDRESSES) {
@@ -122,11 +128,21 @@ impl Opener {
     }
 }
 
+async fn dialed(dialer: &dyn Dialer, origin: &Origin) -> Result<Opened, EgressError> {
+    let wire = dialer
+        .dial(origin)
+        .await
+        .map_err(|reason| EgressError::Connect { origin: origin.to_string(), reason })?;
+    let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), origin.port);
+    Ok(Opened { stream: Stream::Dialed(wire), address: nowhere, certificate: None, http2: false })
+}
+
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Dialed(wire) => Pin::new(wire).poll_read(cx, buf),
         }
     }
 }
@@ -136,6 +152,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Dialed(wire) => Pin::new(wire).poll_write(cx, buf),
         }
     }
 
@@ -143,6 +160,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Dialed(wire) => Pin::new(wire).poll_flush(cx),
         }
     }
 
@@ -150,6 +168,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Dialed(wire) => Pin::new(wire).poll_shutdown(cx),
         }
     }
 }

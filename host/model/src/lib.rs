@@ -5,6 +5,7 @@
 //! WebAssembly components, so that nobody else sees a component.
 
 pub mod audit;
+pub mod benchmark;
 pub mod egress;
 pub mod error;
 pub mod event;

@@ -10,7 +10,7 @@ use archipel_egress::{Egress, EgressLimits, RingLedger};
 use archipel_model::plugin::{Context, Operation};
 use archipel_model::{Clock, SiteId, SystemClock};
 use archipel_runtime::bench::{Bare, BareEngine};
-use archipel_runtime::{HostCrypto, Runtime, RuntimeConfig, RuntimeOptions, Services};
+use archipel_runtime::{HostCrypto, Randomness, Runtime, RuntimeConfig, RuntimeOptions, Services};
 use archipel_store::{SledEngine, SledOptions, Store};
 use archipel_vault::{KeySource, Keys, Vault};
 use argon2::password_hash::{PasswordHasher, SaltString};
@@ -59,6 +59,7 @@ impl Site {
             crypto: Arc::new(HostCrypto::new(Arc::new(Keys::from_master([7; 32])))),
             audit: store.audit_sink(),
             clock: Arc::clone(&clock),
+            randomness: Randomness::default(),
             site: id.clone(),
         };
         let config: RuntimeConfig = serde_json::from_value(configuration(valid_for_ms)?)?;

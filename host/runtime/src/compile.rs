@@ -25,7 +25,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wasmparser::Validator;
 
 use crate::engine;
-use crate::explain;
+use crate::explain::{self, Checked};
 use crate::explanation::explain_here;
 use crate::job::{Answer, Done, Job, Start, Work};
 use crate::limits::RuntimeLimits;
@@ -65,6 +65,25 @@ impl Compiler {
                 .map_err(|error| Refusal::Compile(error.to_string())),
         }
     }
+
+    /// Checks and compiles a component for the engine that counts fuel.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub(crate) async fn compile_metered(
+        &self,
+        wasm: Vec<u8>,
+        limits: &RuntimeLimits,
+    ) -> Result<(Checked, Vec<u8>), Refusal> {
+        let job = Job { limits: limits.clone(), work: Work::Meter, wasm: wasm.into() };
+        match self.run(job).await? {
+            (Answer::Done(done), code) => Ok((done.checked, code)),
+            (Answer::Refused(refusal), _) => Err(refusal),
+            (Answer::Explained(_), _) => {
+                Err(Refusal::Compile("the compile process answered something else".to_owned()))
+            }
+        }
+    }
 }
 
 /// What the child does.
@@ -94,6 +113,10 @@ fn make(job: &Job) -> Result<(Done, Vec<u8>), Refusal> {
             Ok((done(None, Vec::new()), Vec::new()))
         }
         Work::Load | Work::Compile => plainly(None),
+        Work::Meter => {
+            let engine = engine::metered(&job.limits);
+            Ok((done(Some(Start::Plain), Vec::new()), compile_for(engine, &job.wasm)?))
+        }
         Work::Prepare(preparation) => match snapshot::prepare(&job.wasm, preparation, &job.limits)? {
             Prepared::Plain { because } => plainly(Some(because)),
             Prepared::Snapshot { wasm, log } => match compile(&wasm, &job.limits) {
@@ -111,7 +134,11 @@ fn validate(wasm: &[u8]) -> Result<(), Refusal> {
 }
 
 fn compile(wasm: &[u8], limits: &RuntimeLimits) -> Result<Vec<u8>, Refusal> {
-    let engine = engine::compiling(limits).map_err(|error| Refusal::Compile(format!("{error:#}")))?;
+    compile_for(engine::compiling(limits), wasm)
+}
+
+fn compile_for(engine: wasmtime::Result<wasmtime::Engine>, wasm: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let engine = engine.map_err(|error| Refusal::Compile(format!("{error:#}")))?;
     engine.precompile_component(wasm).map_err(|error| Refusal::Compile(clean(&format!("{error:#}"))))
 }
 

@@ -105,6 +105,13 @@ pub(crate) fn preparing(limits: &RuntimeLimits) -> wasmtime::Result<Engine> {
     Engine::new(&config)
 }
 
+/// The engine that runs benchmarks: no pool, and fuel, so that the same scenario computes the same in every run.
+pub(crate) fn metered(limits: &RuntimeLimits) -> wasmtime::Result<Engine> {
+    let mut config = base(limits);
+    config.consume_fuel(true);
+    Engine::new(&config)
+}
+
 /// The engine that runs plugins, and what it turned out to be.
 pub(crate) fn running(limits: &RuntimeLimits) -> wasmtime::Result<(Engine, EngineFacts)> {
     let instances = limits.aaa_slots.saturating_add(limits.driver_slots).saturating_add(LIFECYCLE_SLOTS);

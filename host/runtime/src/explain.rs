@@ -10,7 +10,7 @@ use crate::refusal::Refusal;
 use crate::scan::{self, Scan};
 
 /// Interfaces that a plugin may export.
-pub const EXPORTS: [&str; 14] = [
+pub const EXPORTS: [&str; 15] = [
     "archipel:aaa/token-generator@0.1.0",
     "archipel:aaa/federation-identity@0.1.0",
     "archipel:aaa/authentication@0.1.0",
@@ -24,11 +24,15 @@ pub const EXPORTS: [&str; 14] = [
     "archipel:cloud/quota@0.1.0",
     "archipel:cloud/spec@0.1.0",
     "archipel:cloud/image@0.1.0",
+    SCENARIO,
     LIFECYCLE,
 ];
 
 /// Power actions; which, the manifest says.
 const POWER: &str = "archipel:cloud/compute-power@0.1.0";
+
+/// A benchmark; it stands alone.
+pub const SCENARIO: &str = "archipel:benchmark/scenario@0.1.0";
 
 /// The optional life cycle.
 pub const LIFECYCLE: &str = "archipel:plugin/lifecycle@0.1.0";
@@ -43,8 +47,11 @@ const IMPORTS: [&str; 6] = [
     "wasi:clocks/",
     "wasi:random/",
 ];
-const IMPORTS_MORE: [&str; 4] =
-    ["wasi:cli/", "wasi:http/types@", "wasi:http/outgoing-handler@", "wasi:filesystem/"];
+const IMPORTS_MORE: [&str; 5] =
+    ["wasi:cli/", "wasi:http/types@", "wasi:http/outgoing-handler@", "wasi:filesystem/", BROKER];
+
+/// What scenarios import, and no others.
+const BROKER: &str = "archipel:benchmark/";
 
 /// A file that may become a plugin: in order as far as one can see without compiling it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -129,8 +136,14 @@ fn check_world(checked: &Checked) -> Result<(), Refusal> {
     if let Some(refusal) = wrong_world(&checked.scan) {
         return Err(refusal);
     }
-    let foreign: Vec<String> =
-        checked.scan.imports.iter().filter(|import| !may_import(import)).cloned().collect();
+    let is_scenario = checked.exports(SCENARIO);
+    if is_scenario && checked.interfaces().len() > 1 {
+        return Err(Refusal::Manifest(format!(
+            "interfaces: {SCENARIO} stands alone, because it runs with nothing but the broker; make a plugin of its own of the rest"
+        )));
+    }
+    let may = |import: &str| may_import(import) && (is_scenario || !import.starts_with(BROKER));
+    let foreign: Vec<String> = checked.scan.imports.iter().filter(|import| !may(import)).cloned().collect();
     if !foreign.is_empty() {
         return Err(Refusal::Imports { imports: foreign });
     }

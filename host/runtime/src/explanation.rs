@@ -136,6 +136,7 @@ fn serves(interface: &str) -> Option<&'static str> {
         "quota" => "tells what an account may still use",
         "spec" => "tells which sizes of machines there are",
         "image" => "tells which images there are",
+        "scenario" => "measures a cloud, by orders that it makes and deletes",
         "lifecycle" => "prepares itself before it is called, and refreshes what it knows",
         _ => return None,
     })

@@ -60,5 +60,6 @@ exports! {
     quota: super::wit::cloud::quota = "archipel:cloud/quota@0.1.0",
     spec: super::wit::cloud::spec = "archipel:cloud/spec@0.1.0",
     image: super::wit::cloud::image = "archipel:cloud/image@0.1.0",
+    scenario: super::wit::benchmark::scenario = "archipel:benchmark/scenario@0.1.0",
     lifecycle: super::wit::plugin::lifecycle = "archipel:plugin/lifecycle@0.1.0",
 }

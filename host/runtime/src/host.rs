@@ -10,6 +10,7 @@
 //! | `config`, `log`, `storage`, `refreshed`, `credentials`, `crypto` | `archipel:host/*`, one file per interface |
 //! | `attach`, `sign`, `exchange`, `capture`, `insert` | how secrets get into requests and out of answers |
 //! | `reveal` | the one way in which a secret's bytes reach a plugin |
+//! | `benchmark` | `archipel:benchmark/*`: orders and measures, in a run alone |
 //! | `http`, `masked_body` | `wasi:http` over the binding's own egress channel |
 //! | `jwks`, `passwords` | what `crypto` rests on |
 //! | `trace` | the last host functions of a call, for evidence |
@@ -22,6 +23,7 @@ pub mod call;
 pub mod state;
 
 mod attach;
+pub(crate) mod benchmark;
 mod capture;
 mod clock;
 mod config;
@@ -50,6 +52,7 @@ mod tests;
 pub use binding::{BindingContext, Services};
 pub use call::{CallClass, CallInfo, CallReport};
 pub use crypto::HostCrypto;
-pub use linker::add_to_linker;
+pub use linker::{add_scenario_to_linker, add_to_linker};
 pub(crate) use log::escape;
+pub use random::Randomness;
 pub use state::CallState;

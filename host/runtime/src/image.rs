@@ -181,7 +181,8 @@ fn recipe(work: &Work) -> Recipe<'_> {
             Recipe::Prepared { config: &preparation.config, files: &preparation.files }
         }
         Work::Compile => Recipe::Plain,
-        Work::Load | Work::Explain => Recipe::Load,
+        // What counts fuel is made for one run and not kept.
+        Work::Load | Work::Explain | Work::Meter => Recipe::Load,
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) enum Work {
     Load,
     /// Check and compile it as it is.
     Compile,
+    /// Check it, and compile it for the engine that counts fuel.
+    Meter,
     /// Check it, run its `lifecycle.init`, and compile it with its memory as that leaves it.
     Prepare(Preparation),
 }

@@ -37,8 +37,18 @@ impl Binding {
 
     /// Of a call that broke off: evidence, the log, a strike.
     fn keep(&self, info: &CallInfo, started: Instant, failure: &Failure, left: Left) {
-        let Some(broken) = left.broken else { return };
         let plugin = &self.plugin;
+        // An answer that nobody can use is no break, but somebody made it: the log says who.
+        if let Failure::Typed(error) = failure
+            && error.has_code("plugin-answer")
+        {
+            tracing::warn!(
+                plugin = %plugin.name, binding = %self.context.name, digest = %plugin.digest, function = info.function,
+                request_id = %info.request_id, reason = %error.message,
+                "a plugin's answer was refused"
+            );
+        }
+        let Some(broken) = left.broken else { return };
         let outcome = failure.outcome().as_str();
         let function = info.function;
         let (detail, stderr) = (broken.shown(&failure.detail()), broken.shown(&left.stderr));

@@ -23,6 +23,7 @@
 //! The daemon's hidden subcommand [`CHILD_ARG`] must end in [`compile_child_main`] before it does anything else.
 
 pub mod bench;
+pub mod benchmark;
 pub mod config;
 pub mod contract;
 pub mod explain;
@@ -68,6 +69,7 @@ mod threads;
 mod warm;
 mod watch;
 
+pub use benchmark::ScenarioRun;
 pub use compile::{CHILD_ARG, Compiler, child_main as compile_child_main};
 pub use config::{
     AuthorizationConfig, CloudConfig, CloudInterface, IdentityConfig, PluginConfig, RuntimeConfig,
@@ -77,7 +79,7 @@ pub use engine::{EngineFacts, probe};
 pub use explain::{Checked, check};
 pub use explanation::{Explanation, explain};
 pub use grants::GrantConfig;
-pub use host::{HostCrypto, Services};
+pub use host::{HostCrypto, Randomness, Services};
 pub use limits::RuntimeLimits;
 pub use memory_watch::arm as watch_memories;
 pub use refusal::Refusal;

@@ -105,6 +105,8 @@ limits! {
     quarantine_s: u64 = 10,
     /// Failed calls of a plugin that are kept as evidence, the newest: a plugin decides how often it fails.
     evidence_failures: u64 = 16,
+    /// Fuel of one call of a benchmark's scenario, about one unit an instruction: an endless loop ends.
+    benchmark_fuel: u64 = 20_000_000_000,
     /// Milliseconds in which a dropped file must not change before it is read.
     settle_ms: u64 = 300,
 }

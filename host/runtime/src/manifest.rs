@@ -99,6 +99,33 @@ pub fn parse(bytes: &[u8]) -> Result<Manifest, String> {
     Ok(manifest)
 }
 
+/// A component with this manifest appended, for compilers that write none.
+pub fn embed(component: &[u8], manifest: &[u8]) -> Vec<u8> {
+    let mut contents = leb128(SECTION.len());
+    contents.extend_from_slice(SECTION.as_bytes());
+    contents.extend_from_slice(manifest);
+    let mut bytes = component.to_vec();
+    // A custom section: id 0, its length, its name, its contents.
+    bytes.push(0);
+    bytes.extend(leb128(contents.len()));
+    bytes.extend(contents);
+    bytes
+}
+
+/// Unsigned LEB128, as the binary format writes lengths.
+fn leb128(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = u8::try_from(number & 0x7f).unwrap_or(0);
+        number >>= 7;
+        if number == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +137,14 @@ mod tests {
     fn what_the_sdk_writes_is_read() {
         let manifest = parse(SMALL.as_bytes()).unwrap();
         assert_eq!(manifest.drivers["compute"].descriptor().settle, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn what_is_embedded_is_found_again() {
+        let long = SMALL.replace("\"sdk\":\"s\"", &format!("\"sdk\":\"{}\"", "s".repeat(300)));
+        let bytes = embed(b"\0asm\x0d\0\x01\0", long.as_bytes());
+        let scan = crate::scan::scan(&bytes, &crate::limits::RuntimeLimits::default()).unwrap();
+        assert_eq!(scan.manifests, [long.into_bytes()]);
     }
 
     #[test]

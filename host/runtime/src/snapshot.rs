@@ -295,6 +295,7 @@ fn context(preparation: &Preparation) -> Result<BindingContext, String> {
         crypto: Arc::new(HostCrypto::new(Arc::new(Keys::from_master([0; 32])))),
         audit: Arc::new(NoAudit),
         clock,
+        randomness: crate::host::Randomness::default(),
         site: "nowhere.invalid".parse::<SiteId>().map_err(|error| error.to_string())?,
     };
     let (binding, config) = (preparation.binding.as_str(), preparation.config.as_str());

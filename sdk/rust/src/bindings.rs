@@ -24,6 +24,8 @@ pub mod common {
                 include archipel:plugin/imports@0.1.0;
                 import archipel:aaa/types@0.1.0;
                 import archipel:cloud/types@0.1.0;
+                import archipel:benchmark/broker@0.1.0;
+                import archipel:benchmark/measure@0.1.0;
             }
         ",
         world: "archipel:sdk/common@0.1.0",
@@ -85,3 +87,20 @@ interface!(quota, "archipel:plugin/quota-plugin@0.1.0", "export_quota");
 interface!(spec, "archipel:plugin/spec-plugin@0.1.0", "export_spec");
 interface!(image, "archipel:plugin/image-plugin@0.1.0", "export_image");
 interface!(lifecycle, "archipel:plugin/lifecycle-plugin@0.1.0", "export_lifecycle");
+
+/// A benchmark's world imports little, so it borrows little.
+pub mod scenario {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "archipel:plugin/scenario-plugin@0.1.0",
+        pub_export_macro: true,
+        export_macro_name: "export_scenario",
+        with: {
+            "archipel:host/types@0.1.0": crate::bindings::common::archipel::host::types,
+            "archipel:host/config@0.1.0": crate::bindings::common::archipel::host::config,
+            "archipel:host/log@0.1.0": crate::bindings::common::archipel::host::log,
+            "archipel:benchmark/broker@0.1.0": crate::bindings::common::archipel::benchmark::broker,
+            "archipel:benchmark/measure@0.1.0": crate::bindings::common::archipel::benchmark::measure,
+        },
+    });
+}

@@ -21,7 +21,7 @@
 /// ```
 ///
 /// The names are `TokenGenerator`, `FederationIdentity`, `Authentication`, `Authorization`, `Mapper`, `Compute`,
-/// `ComputePower`, `Volume`, `Network`, `Attachment`, `Quota`, `Spec`, `Image` and `Lifecycle`.
+/// `ComputePower`, `Volume`, `Network`, `Attachment`, `Quota`, `Spec`, `Image`, `Scenario` and `Lifecycle`. `Scenario` stands alone.
 ///
 /// The manifest is a block of JSON. Name and version are the package's; the rest says what the plugin needs from the
 /// host and why (an administrator reads the reasons before granting), which configuration it takes (JSON Schema), and
@@ -124,6 +124,7 @@ macro_rules! __interface_name {
     (Quota) => { "archipel:cloud/quota@0.1.0" };
     (Spec) => { "archipel:cloud/spec@0.1.0" };
     (Image) => { "archipel:cloud/image@0.1.0" };
+    (Scenario) => { "archipel:benchmark/scenario@0.1.0" };
     (Lifecycle) => { "archipel:plugin/lifecycle@0.1.0" };
 }
 
@@ -145,11 +146,12 @@ macro_rules! __export_interface {
     (Quota $t:ident) => { $crate::__export_world!($t quota export_quota $crate::cloud::Quota); };
     (Spec $t:ident) => { $crate::__export_world!($t spec export_spec $crate::cloud::Spec); };
     (Image $t:ident) => { $crate::__export_world!($t image export_image $crate::cloud::Image); };
+    (Scenario $t:ident) => { $crate::__export_world!($t scenario export_scenario $crate::benchmark::Scenario); };
     (Lifecycle $t:ident) => { $crate::__export_world!($t lifecycle export_lifecycle $crate::lifecycle::Lifecycle); };
     ($other:ident $t:ident) => {
         ::std::compile_error!(::std::concat!(
             "unknown interface `", ::std::stringify!($other), "`: TokenGenerator, FederationIdentity, Authentication, ",
-            "Authorization, Mapper, Compute, ComputePower, Volume, Network, Attachment, Quota, Spec, Image or Lifecycle",
+            "Authorization, Mapper, Compute, ComputePower, Volume, Network, Attachment, Quota, Spec, Image, Scenario or Lifecycle",
         ));
     };
 }

@@ -54,6 +54,7 @@
 //! | driving a cloud | [`Driver`](cloud::Driver) per kind, [`CloudNetworks`](cloud::CloudNetworks) with networks | [`cloud`] |
 //! | power actions on machines | [`ComputePower`](cloud::ComputePower) | [`cloud`] |
 //! | what a cloud offers | [`Quota`](cloud::Quota), [`Spec`](cloud::Spec), [`Image`](cloud::Image) | [`cloud`] |
+//! | measuring a cloud | [`Scenario`](benchmark::Scenario) | [`benchmark`] |
 //! | preparation | [`Lifecycle`](lifecycle::Lifecycle) | [`lifecycle`] |
 //!
 //! and use [`config()`](config::config), [`http`], [`credentials`], [`crypto`], [`storage`], [`clock`], and the
@@ -70,6 +71,7 @@
 //! - **A panic** is logged with its text and fails its call.
 
 pub mod aaa;
+pub mod benchmark;
 #[doc(hidden)]
 pub mod bindings;
 pub mod clock;

@@ -23,7 +23,26 @@
 //! ```
 //!
 //! What is told is what an administrator is told: every answer is the JSON of an `archipel` command.
+//!
+//! # Without a site
+//!
+//! [`Archipel::bench`] puts one plugin on the workbench: the real runtime, a clock that is turned by hand, random numbers that
+//! repeat, HTTP from a recording. [`Bench::contract`] runs the contract tests of its interfaces, [`Bench::call`] one function.
+//!
+//! ```no_run
+//! use archipel_testkit::{Archipel, Error};
+//! use serde_json::json;
+//!
+//! # fn main() -> Result<(), Error> {
+//! let mut bench = Archipel::find()?.bench(archipel_testkit::build()?, "tests/case.json")?;
+//! bench.contract()?;
+//! let decision = bench.call("authorization.is-authorized", json!({"operation": "create"}))?;
+//! assert_eq!(decision["allow"], true);
+//! # Ok(()) }
+//! ```
 
+mod bench;
+mod build;
 mod running;
 mod site;
 
@@ -33,11 +52,13 @@ use std::process::Command;
 
 use serde_json::Value;
 
+pub use bench::Bench;
+pub use build::build;
 pub use running::Running;
 pub use site::Site;
 
-/// Why a test could not go on.
-#[derive(Debug, thiserror::Error)]
+/// Why a test could not go on. A test that returns it shows its words as they are.
+#[derive(thiserror::Error)]
 pub enum Error {
     /// There is no `archipel` to drive.
     #[error("{0:?} cannot be started: {1}; install archipel, or set ARCHIPEL_BIN to it")]
@@ -53,9 +74,45 @@ pub enum Error {
     /// The site did not become ready.
     #[error("the site did not become ready; its log ends with:\n{0}")]
     NotReady(String),
+    /// The component was not built.
+    #[error("the component was not built:\n{0}")]
+    Build(String),
+    /// No site would take the component.
+    #[error("no site takes this component: {0}")]
+    Refused(String),
+    /// The workbench cannot do it.
+    #[error("the workbench: {0}")]
+    Bench(String),
+    /// The contract does not hold.
+    #[error("the contract does not hold:\n{0}")]
+    Contract(String),
+    /// The plugin's own typed error.
+    #[error("{kind}: {message}")]
+    Plugin {
+        /// `invalid`, `unauthenticated`, `forbidden`, `not-found`, `conflict`, `quota-exceeded`, `unsupported`, `transient`
+        /// or `permanent`.
+        kind: String,
+        /// For a person.
+        message: String,
+        /// Whether the cloud may have acted: `no`, `unknown` or `yes`.
+        applied: String,
+    },
     /// The machine refused.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+}
+
+impl std::fmt::Debug for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl Error {
+    pub(crate) fn plugin(error: &Value) -> Self {
+        let word = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Self::Plugin { kind: word("kind"), message: word("message"), applied: word("applied") }
+    }
 }
 
 /// The installed program.

@@ -10,9 +10,12 @@
 )]
 
 mod aaa_away;
+mod authors;
 mod bad_files;
+mod benchmark;
 mod command_line;
 mod configuration;
+mod corpus;
 mod disk;
 mod doors;
 mod egress;
@@ -26,6 +29,7 @@ mod memory_watch;
 mod powers;
 mod replayed_openstack;
 mod scheduler;
+mod second_language;
 mod shadow;
 mod shipped_plugins;
 mod store;

@@ -1,11 +1,14 @@
 //! `archipel plugin`: files are looked at here and now; what a running site makes of them is asked at its door.
 
+pub(crate) mod embed;
 mod evidence;
 mod explain;
 mod figures;
 mod grant;
 mod install;
+pub(crate) mod new;
 mod shadow;
+pub(crate) mod test;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +27,9 @@ pub(crate) async fn run(command: &PluginCommand, door: &DoorArgs, printer: &Prin
         PluginCommand::Explain { plugin } => explain::run(plugin, door, printer).await,
         PluginCommand::Grant { name, write } => grant::run(name, *write, door, printer).await,
         PluginCommand::Install(args) => install::run(args, door, printer).await,
+        PluginCommand::Embed(args) => embed::run(args, printer).await,
+        PluginCommand::New(args) => new::run(args, printer),
+        PluginCommand::Test(args) => test::run(args, printer).await,
         PluginCommand::List { functions } => list(&door.client()?, *functions, printer).await,
         PluginCommand::Evidence { name } => evidence::run(name, &door.client()?, printer).await,
         PluginCommand::Shadow { name, file } => shadow::shadow(name, file.as_deref(), door, printer).await,
@@ -122,13 +128,17 @@ fn limits(door: &DoorArgs) -> RuntimeLimits {
     Config::load(&door.config).map(|config| config.limits.plugins).unwrap_or_default()
 }
 
+pub(crate) fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(file).map_err(|error| Failure::environment(format!("{}: {error}", file.display())))
+}
+
 /// What a file is, found out in a process of its own with the site's bounds.
 pub(crate) async fn explained(file: &Path, limits: &RuntimeLimits) -> Result<Explanation, String> {
     let bytes = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
     explain_bytes(bytes, limits).await
 }
 
-async fn explain_bytes(bytes: Vec<u8>, limits: &RuntimeLimits) -> Result<Explanation, String> {
+pub(crate) async fn explain_bytes(bytes: Vec<u8>, limits: &RuntimeLimits) -> Result<Explanation, String> {
     let exe = std::env::current_exe().map_err(|error| error.to_string())?;
     Ok(archipel_runtime::explain(&Compiler::Child { exe }, bytes, limits).await)
 }
@@ -151,7 +161,7 @@ async fn check(file: &Path, door: &DoorArgs, printer: &Printer) -> Outcome {
 }
 
 /// A path, or a name in the site's folder.
-fn file_of(plugin: &str, door: &DoorArgs) -> Result<PathBuf, Failure> {
+pub(crate) fn file_of(plugin: &str, door: &DoorArgs) -> Result<PathBuf, Failure> {
     let path = Path::new(plugin);
     if path.is_file() || plugin.contains('/') || plugin.ends_with(".wasm") {
         return Ok(path.to_owned());

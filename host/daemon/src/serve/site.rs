@@ -11,7 +11,7 @@ use archipel_model::audit::Outcome;
 use archipel_model::plugin_admin::PluginAdmin;
 use archipel_model::{Clock, Error, SiteId, SystemClock};
 use archipel_orders::{Orders, OrdersConfig};
-use archipel_runtime::{Compiler, HostCrypto, Runtime, RuntimeOptions, Services};
+use archipel_runtime::{Compiler, HostCrypto, Randomness, Runtime, RuntimeOptions, Services};
 use archipel_store::{Engine as _, SledEngine, SledOptions, Store};
 use archipel_telemetry::{Sender, Source, Traces};
 use archipel_vault::{Keys, Vault};
@@ -98,6 +98,7 @@ impl RunningSite {
             audit: store.audit_sink(),
             // Plugins, and the clouds that they emulate, go by the machine's.
             clock: Arc::new(SystemClock),
+            randomness: Randomness::default(),
             site: id.clone(),
         };
         let runtime = start_plugins(&config, &data, &keys, services).await?;

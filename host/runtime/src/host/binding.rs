@@ -11,6 +11,7 @@ use archipel_model::{Clock, SiteId};
 use archipel_vault::{Signer, Vault};
 
 use super::crypto::HostCrypto;
+use super::random::Randomness;
 use crate::grants::EffectiveGrants;
 
 /// What the imports rest on; one set per site, cheap to clone.
@@ -28,6 +29,8 @@ pub struct Services {
     pub audit: Arc<dyn AuditSink>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// Where random numbers come from.
+    pub randomness: Randomness,
     /// This site.
     pub site: SiteId,
 }

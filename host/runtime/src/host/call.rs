@@ -16,6 +16,8 @@ pub enum CallClass {
     Lifecycle,
     /// `lifecycle.init`: configuration, files and the log, nothing else; its memory may be kept for all calls.
     Init,
+    /// A benchmark's scenario: the broker and nothing else.
+    Benchmark,
 }
 
 impl CallClass {
@@ -31,7 +33,7 @@ impl CallClass {
 
     /// Whether requests may leave.
     pub const fn may_connect(self) -> bool {
-        !matches!(self, Self::Init)
+        !matches!(self, Self::Init | Self::Benchmark)
     }
 }
 

@@ -2,7 +2,7 @@
 //! that are too coarse to time a neighbour by.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use archipel_model::Clock;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx};
@@ -18,7 +18,7 @@ pub(crate) fn virtual_wasi(clock: &Arc<dyn Clock>, stdout: &Captured, stderr: &C
         .stdout(stdout.clone())
         .stderr(stderr.clone())
         .wall_clock(Wall(Arc::clone(clock)))
-        .monotonic_clock(Coarse(Instant::now()))
+        .monotonic_clock(Coarse { since: clock.monotonic(), clock: Arc::clone(clock) })
         .allow_ip_name_lookup(false)
         .allow_tcp(false)
         .allow_udp(false)
@@ -39,7 +39,10 @@ impl HostWallClock for Wall {
 }
 
 /// Counts from the making of the store, in whole ticks.
-struct Coarse(Instant);
+struct Coarse {
+    clock: Arc<dyn Clock>,
+    since: Duration,
+}
 
 impl HostMonotonicClock for Coarse {
     fn resolution(&self) -> u64 {
@@ -47,7 +50,7 @@ impl HostMonotonicClock for Coarse {
     }
 
     fn now(&self) -> u64 {
-        let ticks = self.0.elapsed().as_millis() / TICK.as_millis();
+        let ticks = self.clock.monotonic().saturating_sub(self.since).as_millis() / TICK.as_millis();
         u64::try_from(ticks * TICK.as_nanos()).unwrap_or(u64::MAX)
     }
 }

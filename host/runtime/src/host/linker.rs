@@ -3,6 +3,7 @@
 //! Sockets are not linked. `wasi:filesystem` is, because the standard library of `wasm32-wasip2` asks for preopened
 //! folders at start; there are none, so no path leads anywhere.
 
+use archipel_bindings::latest::archipel::benchmark::{broker, measure};
 use archipel_bindings::latest::archipel::host::{config, credentials, crypto, log, state, storage, types};
 use wasmtime::component::{HasData, HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
@@ -34,7 +35,25 @@ pub fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     state::add_to_linker::<_, HasSelf<CallState>>(linker, |state| state)?;
     credentials::add_to_linker::<_, HasSelf<CallState>>(linker, |state| state)?;
     crypto::add_to_linker::<_, HasSelf<CallState>>(linker, |state| state)?;
-    Ok(())
+    // A scenario that was dropped is looked at like any plugin; outside a run the broker refuses.
+    add_benchmark(linker)
+}
+
+/// Links what a benchmark's scenario may import, and nothing else: no network, no storage, no secrets.
+///
+/// # Errors
+/// Only if the linker has some of it already.
+pub fn add_scenario_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+    add_wasi(linker)?;
+    types::add_to_linker::<_, HasSelf<CallState>>(linker, |state| state)?;
+    config::add_to_linker::<_, HasSelf<CallState>>(linker, |state| state)?;
+    log::add_to_linker::<_, HasSelf<CallState>>(linker, |state| state)?;
+    add_benchmark(linker)
+}
+
+fn add_benchmark(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+    broker::add_to_linker::<_, HasSelf<CallState>>(linker, |state| state)?;
+    measure::add_to_linker::<_, HasSelf<CallState>>(linker, |state| state)
 }
 
 fn add_wasi(l: &mut Linker<CallState>) -> wasmtime::Result<()> {

@@ -4,8 +4,14 @@
 //! prepared memory. WASI has no error for that, so it is a trap with a sentence. `insecure-seed` stays, because a hash
 //! map asks for it; that it was asked for is remembered, and such a memory is not kept: every call then prepares itself
 //! and has a seed of its own.
+//!
+//! Tests of plugins may be given numbers that repeat ([`Randomness::seeded`]); a site never is.
 
-use rand::RngCore;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rand::rngs::{OsRng, StdRng};
+use rand::{RngCore, SeedableRng};
 use wasmtime::bail;
 use wasmtime::component::HasData;
 use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
@@ -15,9 +21,51 @@ use super::call::CallClass;
 /// Bytes that one request may draw.
 const MAX_BYTES: u64 = 64 * 1024;
 
+/// Where a site's plugins draw from.
+#[derive(Clone, Debug, Default)]
+pub struct Randomness(Option<Arc<Seeded>>);
+
+#[derive(Debug)]
+struct Seeded {
+    seed: u64,
+    calls: AtomicU64,
+}
+
+impl Randomness {
+    /// The same numbers in every run: each call draws from a sequence of its own, made of the seed and of how many calls
+    /// came before.
+    pub fn seeded(seed: u64) -> Self {
+        Self(Some(Arc::new(Seeded { seed, calls: AtomicU64::new(0) })))
+    }
+
+    fn source(&self) -> Source {
+        match &self.0 {
+            None => Source::System(OsRng),
+            Some(seeded) => {
+                let call = seeded.calls.fetch_add(1, Ordering::Relaxed);
+                Source::Seeded(Box::new(StdRng::seed_from_u64(seeded.seed.rotate_left(32) ^ call)))
+            }
+        }
+    }
+}
+
+enum Source {
+    System(OsRng),
+    Seeded(Box<StdRng>),
+}
+
+impl Source {
+    fn rng(&mut self) -> &mut dyn RngCore {
+        match self {
+            Self::System(rng) => rng,
+            Self::Seeded(rng) => &mut **rng,
+        }
+    }
+}
+
 /// Randomness of one call.
 pub(crate) struct Random {
-    allowed: bool,
+    source: Option<Source>,
     seeded: bool,
 }
 
@@ -26,8 +74,8 @@ impl HasData for Random {
 }
 
 impl Random {
-    pub(crate) fn new(class: CallClass) -> Self {
-        Self { allowed: class != CallClass::Init, seeded: false }
+    pub(crate) fn new(class: CallClass, randomness: &Randomness) -> Self {
+        Self { source: (class != CallClass::Init).then(|| randomness.source()), seeded: false }
     }
 
     /// Whether a seed was handed out.
@@ -35,21 +83,21 @@ impl Random {
         self.seeded
     }
 
-    fn check(&self) -> wasmtime::Result<()> {
-        if !self.allowed {
-            bail!(
+    fn rng(&mut self) -> wasmtime::Result<&mut dyn RngCore> {
+        match &mut self.source {
+            Some(source) => Ok(source.rng()),
+            None => bail!(
                 "lifecycle.init may not draw random numbers: they would be the same in every call; draw them in the call"
-            );
+            ),
         }
-        Ok(())
     }
 
-    fn bytes(&self, len: u64) -> wasmtime::Result<Vec<u8>> {
-        self.check()?;
+    fn bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+        let rng = self.rng()?;
         match usize::try_from(len) {
             Ok(count) if len <= MAX_BYTES => {
                 let mut bytes = vec![0; count];
-                rand::rngs::OsRng.fill_bytes(&mut bytes);
+                rng.fill_bytes(&mut bytes);
                 Ok(bytes)
             }
             _ => bail!("{len} random bytes at once are more than {MAX_BYTES}; draw them in portions"),
@@ -63,8 +111,7 @@ impl random::Host for Random {
     }
 
     fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
-        self.check()?;
-        Ok(rand::rngs::OsRng.next_u64())
+        Ok(self.rng()?.next_u64())
     }
 }
 
@@ -81,8 +128,13 @@ impl insecure::Host for Random {
 impl insecure_seed::Host for Random {
     fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
         self.seeded = true;
-        let mut rng = rand::thread_rng();
-        Ok((rng.next_u64(), rng.next_u64()))
+        match &mut self.source {
+            Some(Source::Seeded(rng)) => Ok((rng.next_u64(), rng.next_u64())),
+            None | Some(Source::System(_)) => {
+                let mut rng = rand::thread_rng();
+                Ok((rng.next_u64(), rng.next_u64()))
+            }
+        }
     }
 }
 
@@ -92,18 +144,30 @@ mod tests {
 
     #[test]
     fn init_draws_nothing_and_a_seed_is_remembered() {
-        let mut random = Random::new(CallClass::Init);
+        let init = || Random::new(CallClass::Init, &Randomness::default());
+        let mut random = init();
         assert!(random.bytes(1).unwrap_err().to_string().contains("lifecycle.init"));
         assert!(random::Host::get_random_u64(&mut random).is_err());
         assert!(!random.gave_seed());
         let seed = insecure_seed::Host::insecure_seed(&mut random).unwrap();
         assert!(random.gave_seed());
-        assert_ne!(insecure_seed::Host::insecure_seed(&mut Random::new(CallClass::Init)).unwrap(), seed);
+        assert_ne!(insecure_seed::Host::insecure_seed(&mut init()).unwrap(), seed);
+    }
+
+    #[test]
+    fn a_seed_repeats_every_call_and_no_two_calls_alike() {
+        let draw = |randomness: &Randomness| Random::new(CallClass::Aaa, randomness).bytes(16).unwrap();
+        let (one, other) = (Randomness::seeded(7), Randomness::seeded(7));
+        let first = [draw(&one), draw(&one)];
+        assert_eq!(first, [draw(&other), draw(&other)]);
+        assert_ne!(first[0], first[1]);
+        assert_ne!(draw(&Randomness::seeded(8)), first[0]);
+        assert_ne!(draw(&Randomness::default()), draw(&Randomness::default()));
     }
 
     #[test]
     fn portions_are_bounded() {
-        let random = Random::new(CallClass::Aaa);
+        let mut random = Random::new(CallClass::Aaa, &Randomness::default());
         assert_eq!(random.bytes(MAX_BYTES).unwrap().len(), 65536);
         assert!(random.bytes(MAX_BYTES + 1).is_err());
         assert!(random.bytes(u64::MAX).is_err());

@@ -14,6 +14,7 @@ use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use super::benchmark::Measured;
 use super::binding::BindingContext;
 use super::call::{CallInfo, CallReport};
 use super::http::HttpHooks;
@@ -54,6 +55,8 @@ pub struct CallState {
     pub(crate) stderr: Captured,
     pub(crate) storage_written: bool,
     pub(crate) trace: Trace,
+    /// Of a benchmark's run alone.
+    pub(crate) measured: Option<Measured>,
     live: HashSet<u32>,
     lent: Vec<Lent>,
     /// Names of secrets that were revealed in this call.
@@ -83,7 +86,7 @@ impl CallState {
         let trace = Trace::default();
         let mut state = Self {
             wasi: super::clock::virtual_wasi(&binding.services.clock, &stdout, &stderr),
-            random: Random::new(call.class),
+            random: Random::new(call.class, &binding.services.randomness),
             http,
             hooks: HttpHooks::new(Arc::clone(&binding), &call, trace.clone()),
             table,
@@ -95,6 +98,7 @@ impl CallState {
             stderr,
             storage_written: false,
             trace,
+            measured: None,
             live: HashSet::new(),
             lent: Vec::new(),
             revealed: HashSet::new(),
@@ -107,7 +111,7 @@ impl CallState {
 
     /// A warm instance's next call.
     pub fn begin_call(&mut self, call: CallInfo) {
-        self.random = Random::new(call.class);
+        self.random = Random::new(call.class, &self.binding.services.randomness);
         self.hooks.begin(&call);
         self.trace.begin_call();
         self.log.begin();

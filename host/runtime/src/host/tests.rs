@@ -102,6 +102,7 @@ fn services() -> Services {
         crypto: Arc::new(HostCrypto::new(Arc::new(Keys::from_master([1; 32])))),
         audit: Arc::new(Told::default()),
         clock: Arc::new(SystemClock),
+        randomness: Randomness::default(),
         site: "site-a.test".parse().unwrap(),
     }
 }

@@ -12,7 +12,7 @@ use archipel_model::plugin::{Context, Operation, Resource};
 use archipel_model::plugin_admin::{PluginState, PluginStatus};
 use archipel_model::plugin_storage::PluginStorage;
 use archipel_model::{Clock, Error, FederationUser, LocalToken, SiteId, SystemClock, Timestamp};
-use archipel_runtime::{HostCrypto, Runtime, RuntimeConfig, RuntimeOptions, Services};
+use archipel_runtime::{HostCrypto, Randomness, Runtime, RuntimeConfig, RuntimeOptions, Services};
 use archipel_vault::{KeySource, Keys, Vault};
 use async_trait::async_trait;
 
@@ -84,6 +84,7 @@ pub fn services() -> Services {
         crypto: Arc::new(HostCrypto::new(Arc::new(Keys::from_master([7; 32])))),
         audit: Arc::new(Unheard),
         clock,
+        randomness: Randomness::default(),
         site: site(),
     }
 }

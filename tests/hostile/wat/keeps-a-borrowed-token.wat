@@ -1,0 +1,8 @@
+;; Keeps the token that it was lent for the length of a call.
+(module
+  (import "archipel:host/credentials@0.1.0" "[resource-drop]local-token" (func $drop (param i32)))
+
+  (memory (export "memory") 2)
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+  (func (export "archipel:cloud/quota@0.1.0#get-user-quota") (param i32) (result i32)
+    (i32.const 64)))

@@ -15,7 +15,7 @@ use archipel_runtime::{
     RuntimeConfig, RuntimeLimits, RuntimeOptions, Services, explain,
 };
 use archipel_store::{MemoryEngine, Store};
-use archipel_vault::{Keys, SecretSource, Vault};
+use archipel_vault::{KeySource, Keys, SecretSource, Vault};
 use serde_json::{Value, json};
 
 use crate::case::{CLOUD, Case, SITE};
@@ -284,8 +284,8 @@ async fn services(
             (name.clone(), SecretSource { value: Some(value.clone()), ..SecretSource::default() })
         })
         .collect();
-    let vault =
-        Vault::load(&sources, Path::new("/")).map_err(|error| WorkbenchError::Case(error.to_string()))?;
+    let vault = Vault::load(&sources, Path::new("/"), &no_key())
+        .map_err(|error| WorkbenchError::Case(error.to_string()))?;
     let store = Store::open(Arc::new(MemoryEngine::new()), site, Arc::clone(&clock))
         .await
         .map_err(|error| WorkbenchError::Machine(error.to_string()))?;
@@ -295,8 +295,14 @@ async fn services(
         vault: Arc::new(vault),
         egress: Arc::new(egress),
         crypto: Arc::new(HostCrypto::new(Arc::new(Keys::from_master([0x77; 32])))),
+        audit: store.audit_sink(),
         clock,
         randomness: Randomness::seeded(case.seed),
         site: site.clone(),
     })
+}
+
+/// Cases hold their secrets in plain; none is sealed.
+pub(crate) fn no_key() -> KeySource {
+    KeySource::File("/nonexistent".into())
 }

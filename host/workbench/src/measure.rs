@@ -11,7 +11,7 @@ use archipel_store::{MemoryEngine, Store};
 use archipel_vault::{Keys, Vault};
 use serde_json::{Map, Value};
 
-use crate::bench::WorkbenchError;
+use crate::bench::{WorkbenchError, no_key};
 use crate::case::SITE;
 
 /// A scenario that is ready to run. Of the services it reaches the clock, the log and its configuration; the others are empty.
@@ -31,12 +31,13 @@ pub async fn scenario(
         .await
         .map_err(|error| machine(&error))?;
     let tls = archipel_egress::tls::client_config(None).map_err(|error| machine(&error))?;
-    let vault = Vault::load(&BTreeMap::new(), Path::new("/")).map_err(|error| machine(&error))?;
+    let vault = Vault::load(&BTreeMap::new(), Path::new("/"), &no_key()).map_err(|error| machine(&error))?;
     let services = Services {
         storage: store.plugin_storage(),
         vault: Arc::new(vault),
         egress: Arc::new(Egress::new(tls, RingLedger::new(1), Arc::clone(&clock), EgressLimits::default())),
         crypto: Arc::new(HostCrypto::new(Arc::new(Keys::from_master([0; 32])))),
+        audit: store.audit_sink(),
         clock,
         randomness: Randomness::default(),
         site,

@@ -34,6 +34,7 @@ const CONTRACTS: [Contract; 1] = [Contract {
         "deps/archipel-host/host.wit",
         "deps/archipel-aaa/aaa.wit",
         "deps/archipel-cloud/cloud.wit",
+        "deps/archipel-benchmark/benchmark.wit",
         "deps/wasi-io/io.wit",
         "deps/wasi-clocks/clocks.wit",
         "deps/wasi-random/random.wit",
@@ -184,8 +185,13 @@ mod tests {
     fn module(resolve: &Resolve, world: wit_parser::WorldId) -> Vec<u8> {
         let world = &resolve.worlds[world];
         let types = |of: &[WasmType]| {
-            let wide = |of: &WasmType| matches!(of, WasmType::I64 | WasmType::PointerOrI64);
-            of.iter().map(|of| if wide(of) { "i64 " } else { "i32 " }).collect::<String>()
+            let word = |of: &WasmType| match of {
+                WasmType::I64 | WasmType::PointerOrI64 => "i64 ",
+                WasmType::F32 => "f32 ",
+                WasmType::F64 => "f64 ",
+                _ => "i32 ",
+            };
+            of.iter().map(word).collect::<String>()
         };
         let (mut imports, mut exports) = (String::new(), String::new());
         for (items, exported) in [(&world.imports, false), (&world.exports, true)] {
@@ -223,6 +229,14 @@ mod tests {
             assert!(text.contains(from), "{from}");
             text.replace(from, to)
         })
+    }
+
+    #[test]
+    fn every_contract_can_be_read() {
+        // Without a package that another uses, nothing could be compared, and nobody would be told.
+        for contract in &CONTRACTS {
+            assert!(contract.resolve().is_some(), "{}", contract.version);
+        }
     }
 
     #[test]

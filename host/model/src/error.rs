@@ -182,17 +182,6 @@ impl Error {
 
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Invalid => "invalid",
-            Self::Unauthenticated => "unauthenticated",
-            Self::Forbidden => "forbidden",
-            Self::NotFound => "not-found",
-            Self::Conflict => "conflict",
-            Self::QuotaExceeded => "quota-exceeded",
-            Self::Unsupported => "unsupported",
-            Self::Transient => "transient",
-            Self::Permanent => "permanent",
-            Self::Internal => "internal",
-        })
+        f.write_str(self.as_str())
     }
 }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
@@ -125,6 +126,15 @@ impl ResponseBody {
             body.finish();
         }
         body
+    }
+
+    /// Reads what is left, up to about so many bytes, so that its connection can be used again. An answer that breaks is
+    /// left where it broke: this is for whoever has learned all from its header.
+    pub async fn drain(mut self, most: usize) {
+        let mut read = 0;
+        while let (true, Some(Ok(frame))) = (read <= most, self.frame().await) {
+            read += frame.data_ref().map_or(0, Bytes::len);
+        }
     }
 
     fn finish(&mut self) {

@@ -18,7 +18,7 @@ use archipel_model::{Clock, SecretBytes};
 use archipel_vault::Vault;
 use async_trait::async_trait;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 
 use crate::cloud_event::{CloudEvent, Mode};
 use crate::config::WebhookConfig;
@@ -121,15 +121,8 @@ impl Receiver for Webhook {
             ..SendOptions::until(Instant::now() + self.timeout)
         };
         let answer = self.channel.send(request, options).await.map_err(|error| failed(&error))?;
-        let (head, mut body) = answer.into_parts();
-        let mut read = 0;
-        while read <= ANSWER {
-            match body.frame().await {
-                Some(Ok(frame)) => read += frame.data_ref().map_or(0, bytes::Bytes::len),
-                // The status has said all: what comes after it may break.
-                Some(Err(_)) | None => break,
-            }
-        }
+        let (head, body) = answer.into_parts();
+        body.drain(ANSWER).await;
         judge(&self.origin, head.status, asked_wait(&head.headers, self.clock.now().as_millis()))
     }
 }

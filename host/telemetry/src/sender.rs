@@ -14,7 +14,7 @@ use archipel_egress::{Caller, Channel, Egress, EgressPolicy, Origin, OriginPatte
 use archipel_vault::Vault;
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 
@@ -107,15 +107,8 @@ impl Sender {
         // A span for what sends spans would be sent with the next, for ever.
         let sent = self.channel.send(request, options).with_subscriber(NoSubscriber::default());
         let answer = sent.await.map_err(|error| Failed::for_now(error.to_string()))?;
-        let (head, mut body) = answer.into_parts();
-        let mut read = 0;
-        while read <= ANSWER {
-            match body.frame().await {
-                Some(Ok(frame)) => read += frame.data_ref().map_or(0, Bytes::len),
-                // The status has said all: what comes after it may break.
-                Some(Err(_)) | None => break,
-            }
-        }
+        let (head, body) = answer.into_parts();
+        body.drain(ANSWER).await;
         judge(head.status, head.headers.get(header::RETRY_AFTER))
     }
 

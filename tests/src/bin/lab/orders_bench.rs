@@ -36,6 +36,7 @@ pub(crate) struct Options {
     /// Seconds that each rate is measured.
     #[arg(long, default_value_t = 8)]
     seconds: u64,
+    /// Only the streams of events.
     #[arg(long)]
     only_fanout: bool,
     /// Orders of the large store; 0 leaves it out.
@@ -49,8 +50,7 @@ const CLIENTS: [usize; 4] = [1, 16, 64, 256];
 /// Measures.
 pub(crate) async fn run(options: Options) -> Result<bool> {
     if options.only_fanout {
-        let (ours, bare) = fanout::deliveries_per_second().await?;
-        println!("{ours} {bare}");
+        fan_out().await?;
         return Ok(true);
     }
     let postgres = postgres::Postgres::prepare(&options.postgres, &options.pgbench)?;
@@ -83,19 +83,18 @@ pub(crate) async fn run(options: Options) -> Result<bool> {
     );
     let working = rest::creates_per_second(rest::Cloud::AtWork, options.seconds).await?;
     row("P3b-working", "the same while the cloud works on them", working, Some(at_64), "1/s", None);
-    let (ours, bare) = fanout::deliveries_per_second().await?;
-    row(
-        "SSE-1000",
-        "events delivered to 1,000 readers over a bare server-sent broadcast",
-        ours,
-        Some(bare),
-        "1/s",
-        None,
-    );
+    fan_out().await?;
     if options.orders > 0 {
         large::measure(options.orders, options.seconds).await?;
     }
     Ok(true)
+}
+
+async fn fan_out() -> Result<()> {
+    let (ours, bare) = fanout::deliveries_per_second().await?;
+    let what = "events delivered to 1,000 readers over a bare server-sent broadcast";
+    row("SSE-1000", what, ours, Some(bare), "1/s", None);
+    Ok(())
 }
 
 fn row(id: &str, what: &str, ours: f64, baseline: Option<f64>, unit: &str, goal: Option<&str>) {

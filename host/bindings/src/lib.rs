@@ -4,6 +4,7 @@
 //! and the runtime converts between it and the plain types of `archipel-model`.
 
 pub mod handles;
+pub mod probe;
 pub mod v0_1;
 
 pub use v0_1 as latest;

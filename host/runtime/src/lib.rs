@@ -32,6 +32,7 @@ pub mod grants;
 pub mod host;
 pub mod limits;
 pub mod manifest;
+pub mod probe;
 pub mod refusal;
 pub mod signatures;
 

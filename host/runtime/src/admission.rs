@@ -26,6 +26,7 @@ use crate::refusal::Refusal;
 use crate::signatures::SignaturePolicy;
 use crate::threads::Pace;
 use crate::warm::WarmPool;
+use crate::widening::{self, Served};
 
 /// What the site file wants of one plugin in one place.
 #[derive(Clone, Debug)]
@@ -46,6 +47,13 @@ pub(crate) struct Want {
     pub(crate) shadow_of: Option<String>,
 }
 
+impl Want {
+    /// Whether its calls are those of AAA: a fresh instance each, in slots that no driver takes.
+    pub(crate) fn is_aaa(&self) -> bool {
+        self.needs.iter().any(|need| need.starts_with("archipel:aaa/"))
+    }
+}
+
 /// What the site file says of a plugin, wherever it is used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms<'a> {
@@ -53,6 +61,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) grant: &'a GrantConfig,
     /// `[signatures]`.
     pub(crate) signatures: &'a SignaturePolicy,
+    /// What served under its name before.
+    pub(crate) served: &'a Result<Option<Served>, Refusal>,
 }
 
 /// Makes a binding, or keeps the one there is where nothing changed.
@@ -102,8 +112,7 @@ pub(crate) async fn admit(
         return Ok(Arc::clone(same));
     }
     // Drivers stay warm and prepare themselves once in many calls; an AAA call is a fresh instance.
-    let is_fresh_per_call = want.needs.iter().any(|need| need.starts_with("archipel:aaa/"));
-    let preparation = is_fresh_per_call.then(|| Preparation {
+    let preparation = want.is_aaa().then(|| Preparation {
         binding: want.binding.clone(),
         config: config_json.clone(),
         files: files.iter().map(|file| (file.path.clone(), file.contents.clone())).collect(),
@@ -185,7 +194,7 @@ fn check_grants(
     plugin: &Plugin,
     older: Option<&Plugin>,
     place: &str,
-    Terms { grant, signatures }: Terms<'_>,
+    Terms { grant, signatures, served }: Terms<'_>,
     config: &Value,
 ) -> Result<EffectiveGrants, Refusal> {
     let requested = &plugin.manifest.capabilities;
@@ -206,5 +215,6 @@ fn check_grants(
         _ if grant.accepts_digest(&plugin.digest) => {}
         _ => return Err(Refusal::Pinned { plugin: plugin.name.clone(), digest: plugin.digest.clone() }),
     }
+    widening::check(served.as_ref().map_err(Clone::clone)?.as_ref(), plugin, grant)?;
     Ok(EffectiveGrants::new(requested, grant, config))
 }

@@ -11,6 +11,7 @@ use crate::config::RuntimeConfig;
 use crate::manager::Manager;
 use crate::refusal::Refusal;
 use crate::site::{self, Admitted};
+use crate::widening;
 
 /// What an attempt at a generation came to.
 pub(crate) struct Attempt {
@@ -56,7 +57,9 @@ impl Manager {
         let older =
             entry.serving.as_ref().filter(|older| newest.is_none_or(|newest| newest.digest != older.digest));
         let grant = config.grant_of(name);
-        let terms = Terms { grant: &grant, signatures: &config.signatures };
+        let storage = &*self.services.storage;
+        let served = widening::served(storage, config.shadow_of(name).unwrap_or(name)).await;
+        let terms = Terms { grant: &grant, signatures: &config.signatures, served: &served };
         let mut last: Option<Refusal> = match &entry.candidate {
             Candidate::Refused { refusal, .. } => Some(refusal.clone()),
             _ => None,
@@ -67,6 +70,12 @@ impl Manager {
                 Ok(bindings) => {
                     attempt.admitted.extend(bindings.into_iter().map(|(name, binding)| (name, Ok(binding))));
                     attempt.serving.insert(name.to_owned(), Arc::clone(version));
+                    if config.shadow_of(name).is_none()
+                        && let Ok(before) = &served
+                        && let Err(error) = widening::note(storage, before.as_ref(), version).await
+                    {
+                        tracing::warn!(plugin = name, %error, "that it serves is not remembered, and asked again at the next start");
+                    }
                     if let Some(refusal) = first {
                         attempt.refused.insert(name.to_owned(), refusal);
                     }

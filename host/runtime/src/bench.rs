@@ -13,11 +13,13 @@ use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
 use crate::call::{Answer, Call};
+use crate::config::RuntimeConfig;
 use crate::exports::Exports;
 use crate::grants::{EffectiveGrants, GrantConfig};
 use crate::host::{BindingContext, CallClass, CallInfo, CallState, Services, add_to_linker};
 use crate::limiter::StoreBounds;
 use crate::limits::RuntimeLimits;
+use crate::slots::Slots;
 use crate::{convert, engine, explain};
 
 /// Bare wasmtime: an engine of its own, configured as the runtime's is.
@@ -40,7 +42,8 @@ impl BareEngine {
     /// What wasmtime says.
     pub fn new() -> Result<Self, String> {
         let limits = RuntimeLimits::default();
-        let (engine, _) = engine::running(&limits).map_err(in_words)?;
+        let (engine, _) =
+            engine::running(&limits, &Slots::of(&RuntimeConfig::default())).map_err(in_words)?;
         let mut linker = Linker::new(&engine);
         add_to_linker(&mut linker).map_err(in_words)?;
         Ok(Self { engine, linker, limits })

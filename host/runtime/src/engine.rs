@@ -20,7 +20,9 @@ use wasmtime::{
     WasmBacktraceDetails,
 };
 
+use crate::config::RuntimeConfig;
 use crate::limits::{RuntimeLimits, to_u32, to_usize};
+use crate::slots::Slots;
 
 /// Slots beside those of AAA and drivers: trials and life-cycle calls.
 pub(crate) const LIFECYCLE_SLOTS: u64 = 8;
@@ -45,8 +47,8 @@ pub struct EngineFacts {
     pub pooling_refused: Option<String>,
     /// Instances at a time: AAA, drivers and life-cycle calls together.
     pub instances: u64,
-    /// Of those, reserved for AAA.
-    pub aaa_instances: u64,
+    /// Of those, for AAA and for drivers.
+    pub slots: Slots,
     /// Hash of everything that compiled code depends on.
     pub compatibility: String,
 }
@@ -113,8 +115,8 @@ pub(crate) fn metered(limits: &RuntimeLimits) -> wasmtime::Result<Engine> {
 }
 
 /// The engine that runs plugins, and what it turned out to be.
-pub(crate) fn running(limits: &RuntimeLimits) -> wasmtime::Result<(Engine, EngineFacts)> {
-    let instances = limits.aaa_slots.saturating_add(limits.driver_slots).saturating_add(LIFECYCLE_SLOTS);
+pub(crate) fn running(limits: &RuntimeLimits, slots: &Slots) -> wasmtime::Result<(Engine, EngineFacts)> {
+    let instances = slots.aaa.saturating_add(slots.drivers).saturating_add(LIFECYCLE_SLOTS);
     let mut config = base(limits);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits, to_u32(instances))));
     let (engine, refused) = match Engine::new(&config) {
@@ -130,7 +132,7 @@ pub(crate) fn running(limits: &RuntimeLimits) -> wasmtime::Result<(Engine, Engin
         pooling: refused.is_none(),
         pooling_refused: refused,
         instances,
-        aaa_instances: limits.aaa_slots,
+        slots: *slots,
         compatibility: compatibility(&engine),
     };
     Ok((engine, facts))
@@ -140,8 +142,8 @@ pub(crate) fn running(limits: &RuntimeLimits) -> wasmtime::Result<(Engine, Engin
 ///
 /// # Errors
 /// Why there would be none.
-pub fn probe(limits: &RuntimeLimits) -> Result<EngineFacts, String> {
-    running(limits).map(|(_, facts)| facts).map_err(|error| format!("{error:#}"))
+pub fn probe(config: &RuntimeConfig) -> Result<EngineFacts, String> {
+    running(&config.limits, &Slots::of(config)).map(|(_, facts)| facts).map_err(|error| format!("{error:#}"))
 }
 
 fn pool(limits: &RuntimeLimits, instances: u32) -> PoolingAllocationConfig {
@@ -236,10 +238,10 @@ mod tests {
     #[test]
     fn what_the_compile_process_makes_fits_the_engine_that_runs_it() {
         let limits = RuntimeLimits::default();
-        let (running, facts) = running(&limits).unwrap();
+        let (running, facts) = running(&limits, &Slots::of(&RuntimeConfig::default())).unwrap();
         let compiling = compiling(&limits).unwrap();
         assert_eq!(compatibility(&compiling), facts.compatibility);
-        let small = RuntimeLimits { memory_mib: 32, aaa_slots: 2, wasm_stack_kib: 256, ..limits };
+        let small = RuntimeLimits { memory_mib: 32, wasm_stack_kib: 256, ..limits };
         assert_eq!(
             compatibility(&super::compiling(&small).unwrap()),
             compatibility(&running),

@@ -48,12 +48,14 @@ limits! {
     wasm_stack_kib: u64 = 512,
     /// Items of one list in an answer.
     answer_items: u64 = 10_000,
-    /// AAA calls at a time over all plugins; their slots are reserved, so that slow clouds cannot starve logins.
-    aaa_slots: u64 = 64,
+    /// AAA calls at a time over all plugins; their slots are reserved, so that slow clouds cannot starve logins. 0 = as many as
+    /// the site's plugins make (64 to 512).
+    aaa_slots: u64 = 0,
     /// AAA calls at a time of one binding, so that one plugin cannot take all of `aaa_slots`.
     aaa_concurrency: u64 = 32,
-    /// Driver instances at a time over all clouds, idle ones too.
-    driver_slots: u64 = 128,
+    /// Driver instances at a time over all clouds, idle ones too. 0 = twice what the `concurrency` of all clouds adds up to (64 to
+    /// 2048), because an old version ends its calls beside a new one.
+    driver_slots: u64 = 0,
     /// Idle driver instances kept per binding.
     driver_idle: u64 = 2,
     /// Calls after which a driver's instance is retired: guests leak.

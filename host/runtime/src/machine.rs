@@ -14,6 +14,7 @@ use crate::engine::{self, Activity, EngineFacts};
 use crate::host::{CallState, add_to_linker};
 use crate::limits::{RuntimeLimits, to_usize};
 use crate::memory_watch::MemoryWatch;
+use crate::slots::Slots;
 
 /// What all plugins share.
 pub(crate) struct Machine {
@@ -34,8 +35,8 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// Builds the engine and its linker and starts the ticker.
-    pub(crate) fn start(limits: &RuntimeLimits, threads: Handle) -> wasmtime::Result<Self> {
-        let ((engine, facts), memory_watch) = MemoryWatch::around(|| engine::running(limits))?;
+    pub(crate) fn start(limits: &RuntimeLimits, slots: &Slots, threads: Handle) -> wasmtime::Result<Self> {
+        let ((engine, facts), memory_watch) = MemoryWatch::around(|| engine::running(limits, slots))?;
         let mut linker = Linker::new(&engine);
         add_to_linker(&mut linker)?;
         let activity = Activity::default();
@@ -47,8 +48,8 @@ impl Machine {
             limits: limits.clone(),
             threads,
             activity: activity.clone(),
-            aaa_slots: semaphore(limits.aaa_slots),
-            driver_slots: semaphore(limits.driver_slots),
+            aaa_slots: semaphore(slots.aaa),
+            driver_slots: semaphore(slots.drivers),
             lifecycle_slots: semaphore(engine::LIFECYCLE_SLOTS),
             memory_watch,
             attention: Notify::new(),

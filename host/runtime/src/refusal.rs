@@ -165,6 +165,18 @@ pub enum Refusal {
         /// `sha256:...`.
         digest: String,
     },
+    /// It asks for more than the versions that served before, though not for more than is granted.
+    #[error(
+        "{beside}, which the versions that served before did not; the grant has room for it, but such a version waits for you: if you trust it, write accept = [\"{digest}\"] under [grants.{plugin}] (archipel plugin grant {plugin} --accept --write)"
+    )]
+    Wider {
+        /// The plugin.
+        plugin: String,
+        /// `sha256:...`.
+        digest: String,
+        /// What it asks for beside them.
+        beside: String,
+    },
     /// The grant is pinned to a key, and it is not signed by that.
     #[error(
         "the grant of {plugin} is pinned to key {id:?}, and {how}; sign it with that key, or change the pin under [grants.{plugin}]"

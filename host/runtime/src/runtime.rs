@@ -19,6 +19,7 @@ use crate::host::Services;
 use crate::image::Loader;
 use crate::machine::Machine;
 use crate::manager::{Command, Manager};
+use crate::slots::Slots;
 use crate::status::{Desk, Published};
 use crate::watch::Watch;
 
@@ -119,7 +120,7 @@ impl Runtime {
             crate::threads::start(&config.limits).map_err(|error| StartError::Engine(error.to_string()))?;
         let handle = threads.handle().clone();
         let threads = Mutex::new(Some(threads));
-        let machine = Machine::start(&config.limits, handle)
+        let machine = Machine::start(&config.limits, &Slots::of(&config), handle)
             .map_err(|error| StartError::Engine(format!("{error:#}")))?;
         let machine = Arc::new(machine);
         let cache = AotCache::open(
@@ -180,8 +181,11 @@ impl Runtime {
     /// # Errors
     /// Every reason to keep the old one.
     pub async fn reconfigure(&self, config: RuntimeConfig) -> Result<Reconfigured, Vec<String>> {
-        let needs_restart =
-            if config.limits == self.machine.limits { Vec::new() } else { vec!["limits".to_owned()] };
+        let mut needs_restart = Vec::new();
+        if config.limits != self.machine.limits {
+            needs_restart.push("limits.plugins".to_owned());
+        }
+        needs_restart.extend(self.machine.facts.slots.short_of(&Slots::of(&config)).map(str::to_owned));
         let config = Box::new(config);
         let taken = self.desk.ask(|reply| Command::Reconfigure { config, reply }).await;
         taken.map_err(|error| vec![error.to_string()])??;

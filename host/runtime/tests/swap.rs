@@ -82,6 +82,14 @@ async fn a_configuration_is_taken_whole_or_not_at_all() {
     let taken = site.runtime.reconfigure(toml::from_str(&with_missing).unwrap()).await.unwrap();
     assert!(taken.needs_restart.is_empty());
     assert_eq!(site.runtime.site().current().authorization.len(), 2);
+
+    // The pool was made for one place, with room for another; a third serves too, and is told to want a larger one.
+    site.drop_file("third.wasm", &authorization(0, ALLOW));
+    site.until("third", |status| status.state == PluginState::Compiled).await;
+    let with_third = format!("{with_missing}[[authorization]]\nplugin = \"third\"\n");
+    let taken = site.runtime.reconfigure(toml::from_str(&with_third).unwrap()).await.unwrap();
+    assert_eq!(taken.needs_restart, ["limits.plugins.aaa_slots"]);
+    assert_eq!(site.runtime.site().current().authorization.len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

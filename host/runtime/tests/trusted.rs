@@ -4,6 +4,7 @@
 mod support;
 
 use archipel_model::plugin_admin::PluginState;
+use archipel_runtime::explain::digest;
 use serde_json::json;
 use support::{ALLOW, AUTHORIZATION, AUTHZ, Started, authorization, component, manifest};
 
@@ -88,5 +89,45 @@ async fn an_upgrade_that_asks_for_more_waits_and_one_that_asks_for_less_does_not
 
     site.drop_file("authz.wasm", &asking(0));
     let status = site.until("authz", |status| status.last_error.is_none()).await;
-    assert_eq!(status.digest.unwrap(), archipel_runtime::explain::digest(&asking(0)));
+    assert_eq!(status.digest.unwrap(), digest(&asking(0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_that_asks_for_more_waits_even_where_the_grant_has_room_for_it() {
+    let room = format!("{AUTHZ}[grants.authz]\nstorage = \"8 KiB\"\n");
+    let site = Started::new(&[("authz.wasm", &asking(1024))], &room).await;
+    site.drop_file("authz.wasm", &asking(2048));
+    let status = site.until("authz", |status| status.last_error.is_some()).await;
+    assert_eq!(status.digest.unwrap(), digest(&asking(1024)), "the version before serves on");
+    let accept = format!("accept = [\"{}\"]", digest(&asking(2048)));
+    let told = status.last_error.unwrap();
+    assert!(
+        told.ends_with(&format!(
+            "it asks besides for storage 2 KiB instead of 1 KiB, which the versions that served before did not; the grant has room for it, but such a version waits for you: if you trust it, write {accept} under [grants.authz] (archipel plugin grant authz --accept --write)"
+        )),
+        "{told}"
+    );
+    // What served is remembered: neither a restart nor a folder that was empty for a while lets it in.
+    site.runtime.shutdown().await;
+    let site = site.again(&room).await;
+    assert!(site.error("authz").contains("waits for you"), "{}", site.error("authz"));
+    assert!(site.authorize().await.is_err(), "nothing else is there to serve");
+
+    let accepted = format!("{room}{accept}\n");
+    site.runtime.reconfigure(toml::from_str(&accepted).unwrap()).await.unwrap();
+    site.until("authz", |status| status.state == PluginState::Live && status.last_error.is_none()).await;
+    // Less follows by itself, and what served once may come back.
+    for storage in [0, 2048, 1024] {
+        site.drop_file("authz.wasm", &asking(storage));
+        site.until("authz", |status| {
+            status.digest.as_ref() == Some(&digest(&asking(storage))) && status.last_error.is_none()
+        })
+        .await;
+    }
+    site.drop_file("authz.wasm", &asking(4096));
+    site.until("authz", |status| status.last_error.is_some()).await;
+    // Under a pin to bytes those decide alone.
+    let pinned = format!("{room}pin = \"digest\"\naccept = [\"{}\"]\n", digest(&asking(4096)));
+    site.runtime.reconfigure(toml::from_str(&pinned).unwrap()).await.unwrap();
+    site.until("authz", |status| status.digest.as_ref() == Some(&digest(&asking(4096)))).await;
 }

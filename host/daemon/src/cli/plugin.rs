@@ -88,6 +88,9 @@ pub(crate) enum PluginCommand {
         /// Write the lines into the site file; comments and order are kept.
         #[arg(long)]
         write: bool,
+        /// Accept this version, though it asks for more than those that served before, or is pinned.
+        #[arg(long)]
+        accept: bool,
     },
 
     /// Put a new version beside the one that serves: it is asked the same, after it, and not heard. Without a file, tell

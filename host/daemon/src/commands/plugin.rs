@@ -25,7 +25,9 @@ pub(crate) async fn run(command: &PluginCommand, door: &DoorArgs, printer: &Prin
     match command {
         PluginCommand::Check { file } => check(file, door, printer).await,
         PluginCommand::Explain { plugin } => explain::run(plugin, door, printer).await,
-        PluginCommand::Grant { name, write } => grant::run(name, *write, door, printer).await,
+        PluginCommand::Grant { name, write, accept } => {
+            grant::run(name, *write, *accept, door, printer).await
+        }
         PluginCommand::Install(args) => install::run(args, door, printer).await,
         PluginCommand::Embed(args) => embed::run(args, printer).await,
         PluginCommand::New(args) => new::run(args, printer),

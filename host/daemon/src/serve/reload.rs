@@ -39,14 +39,15 @@ impl ReloadHook for Reload {
         let refused = |reason: String| Error::invalid(reason).code("bad-configuration");
         let vault = new.load_vault().map_err(|error| refused(error.to_string()))?;
         let certificate = new.site.tls.as_ref().map(Certificate::load).transpose().map_err(refused)?;
-        let needs_restart = needs_restart(&current, &new);
+        let mut needs_restart = needs_restart(&current, &new);
         self.refuse_to_lose_orders(&current, &new).await?;
         let mut changed = changed(&current, &new);
         let has_other_secrets = !self.secrets.holds_the_same_as(&vault);
         if has_other_secrets {
             changed.push("secrets".to_owned());
         }
-        self.runtime.reconfigure(new.runtime.clone()).await.map_err(|reasons| refused(reasons.join("; ")))?;
+        let taken = self.runtime.reconfigure(new.runtime.clone()).await;
+        needs_restart.extend(taken.map_err(|reasons| refused(reasons.join("; ")))?.needs_restart);
         // An order may have come in between; then the old configuration stays.
         if let Err(error) = self.refuse_to_lose_orders(&current, &new).await {
             self.runtime
@@ -124,7 +125,6 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("events", old.events != new.events),
         ("audit", old.audit != new.audit),
         ("telemetry", old.telemetry != new.telemetry),
-        ("limits.plugins", old.limits.plugins != new.limits.plugins),
         ("limits.api", old.limits.api != new.limits.api),
         ("limits.orders", old.limits.orders != new.limits.orders),
         ("limits.identity", old.limits.identity != new.limits.identity),

@@ -32,7 +32,8 @@ pub struct GrantConfig {
     /// Which components of this name are accepted; by default `digest` where secrets or purposes are granted, else
     /// `capabilities`.
     pub pin: Option<Pin>,
-    /// Digests that are accepted under `pin = "digest"`, as `sha256:HEX`.
+    /// Digests, as `sha256:HEX`: under `pin = "digest"` all that may serve, under `pin = "capabilities"` those that may ask for
+    /// more than the version before.
     pub accept: Vec<String>,
 }
 
@@ -51,12 +52,17 @@ impl GrantConfig {
     /// Whether a component with this digest (`sha256:HEX` or bare hex) is accepted as far as its digest says.
     /// A `key:` pin looks at signatures alone.
     pub fn accepts_digest(&self, digest: &str) -> bool {
-        let bare = |text: &str| text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
         match self.effective_pin() {
             Pin::Capabilities => true,
-            Pin::Digest => self.accept.iter().any(|accepted| bare(accepted) == bare(digest)),
+            Pin::Digest => self.lists(digest),
             Pin::Key(_) => false,
         }
+    }
+
+    /// Whether `accept` lists this digest.
+    pub fn lists(&self, digest: &str) -> bool {
+        let bare = |text: &str| text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
+        self.accept.iter().any(|accepted| bare(accepted) == bare(digest))
     }
 }
 

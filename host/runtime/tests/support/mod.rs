@@ -308,6 +308,7 @@ pub fn counting_quota(trap_at: u32) -> Vec<u8> {
 pub struct Started {
     pub folder: tempfile::TempDir,
     pub runtime: Arc<Runtime>,
+    services: Services,
 }
 
 impl Started {
@@ -329,8 +330,19 @@ impl Started {
         let config: RuntimeConfig = toml::from_str(config).unwrap();
         let mut options = RuntimeOptions::new(plugins, folder.path().join("aot"), [9; 32]);
         change(&mut options);
-        let runtime = Runtime::start(config, services(), options).await.unwrap();
-        Self { folder, runtime }
+        let services = services();
+        let runtime = Runtime::start(config, services.clone(), options).await.unwrap();
+        Self { folder, runtime, services }
+    }
+
+    /// The same folder and the same store, after a restart.
+    pub async fn again(self, config: &str) -> Self {
+        let Self { folder, runtime, services } = self;
+        drop(runtime);
+        let options = RuntimeOptions::new(folder.path().join("plugins"), folder.path().join("aot"), [9; 32]);
+        let config = toml::from_str(config).unwrap();
+        let runtime = Runtime::start(config, services.clone(), options).await.unwrap();
+        Self { folder, runtime, services }
     }
 
     /// Drops a file as one should: written beside, renamed in.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use archipel_client::Client;
-use archipel_runtime::RuntimeLimits;
+use archipel_runtime::{RuntimeLimits, Slots};
 use rustix::fs::statvfs;
 
 use super::Finding;
@@ -157,7 +157,7 @@ fn free_space(config: &Config) -> Option<Finding> {
 fn engine(config: &Config) -> Finding {
     let what = "wasm engine";
     let limits = &config.limits.plugins;
-    match archipel_runtime::probe(limits) {
+    match archipel_runtime::probe(&config.runtime) {
         Ok(facts) if facts.pooling => Finding::good(
             what,
             format!(
@@ -165,8 +165,8 @@ fn engine(config: &Config) -> Finding {
                  ({} ms with hosts and at logins), {} at a time per plugin; drivers within {} ms",
                 facts.wasmtime,
                 facts.instances,
-                facts.aaa_instances,
-                limits.driver_slots,
+                facts.slots.aaa,
+                facts.slots.drivers,
                 threads(limits),
                 limits.aaa_deadline_ms,
                 limits.aaa_network_deadline_ms,
@@ -199,16 +199,14 @@ fn threads(limits: &RuntimeLimits) -> String {
 /// Whether the slots of drivers are enough for all clouds at once: else a slow one takes them from the others.
 fn slots(config: &Config) -> Finding {
     let what = "driver slots";
-    let has = config.limits.plugins.driver_slots;
-    let clouds = &config.runtime.cloud;
-    let wanted = clouds.iter().map(|cloud| u64::try_from(cloud.concurrency).unwrap_or(u64::MAX));
-    let wanted = wanted.fold(0, u64::saturating_add);
-    let says = format!("{has}, and {} clouds make {wanted} calls at a time at most", clouds.len());
-    if wanted > has {
+    let Slots { drivers, driver_calls, .. } = Slots::of(&config.runtime);
+    let clouds = config.runtime.cloud.len();
+    let says = format!("{drivers}, and {clouds} clouds make {driver_calls} calls at a time at most");
+    if driver_calls > drivers {
         Finding::doubtful(
             what,
             says,
-            format!("set limits.plugins.driver_slots = {wanted}, or lower the concurrency of clouds"),
+            format!("set limits.plugins.driver_slots = {driver_calls}, or lower the concurrency of clouds"),
         )
     } else {
         Finding::good(what, says)

@@ -17,7 +17,13 @@ use crate::output::{Answer, Failure, Outcome, Printer};
 /// How long a token of a newly granted purpose may live.
 const LIFETIME_S: u32 = 12 * 3600;
 
-pub(super) async fn run(name: &str, write: bool, door: &DoorArgs, printer: &Printer) -> Outcome {
+pub(super) async fn run(
+    name: &str,
+    write: bool,
+    accept: bool,
+    door: &DoorArgs,
+    printer: &Printer,
+) -> Outcome {
     let config = Config::load(&door.config)?;
     let explained = super::explained(&super::file_of(name, door)?, &config.limits.plugins)
         .await
@@ -51,7 +57,8 @@ pub(super) async fn run(name: &str, write: bool, door: &DoorArgs, printer: &Prin
         give(&mut after, missing);
     }
     // A grant that holds secrets or a purpose is for these bytes alone.
-    if after.effective_pin() == Pin::Digest && !after.accepts_digest(&explained.digest) {
+    let listed = accept || after.effective_pin() == Pin::Digest;
+    if listed && !after.lists(&explained.digest) {
         after.accept.push(explained.digest.clone());
     }
     let lines = Lines { name, before: &before, after: &after };
@@ -164,7 +171,7 @@ fn meaning(name: &str, explained: &Explanation, abilities: &[Ability], grant: &G
         "\n  {}",
         match grant.effective_pin() {
             Pin::Capabilities =>
-                "any version of it that asks for no more than this follows by itself".to_owned(),
+                "any version of it that asks for no more than the one before follows by itself".to_owned(),
             Pin::Digest => "only the versions listed in accept serve; a new one waits for you".to_owned(),
             Pin::Key(id) => format!(
                 "every version that key {id} signed and that asks for no more than this follows by itself"

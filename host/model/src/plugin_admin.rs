@@ -73,6 +73,8 @@ pub struct PluginStatus {
     pub version: Option<String>,
     /// `sha256:...` of the bytes.
     pub digest: Option<String>,
+    /// The key of the site that signed it, by its name in the site file.
+    pub signed_by: Option<String>,
     /// Where it stands.
     pub state: PluginState,
     /// Interfaces it exports.

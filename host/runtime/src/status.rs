@@ -33,6 +33,7 @@ struct Record {
     serves: bool,
     dropped: bool,
     digest: Option<String>,
+    signed_by: Option<String>,
     problem: Option<String>,
     bindings: Vec<String>,
     shadow_of: Option<String>,
@@ -92,6 +93,10 @@ fn granted(config: &RuntimeConfig, name: &str) -> Value {
     granted.and_then(|grant| serde_json::to_value(grant).ok()).unwrap_or(Value::Null)
 }
 
+fn signed_by(plugin: &Plugin, config: &RuntimeConfig) -> Option<String> {
+    plugin.signed.load().by(&config.signatures).map(|key| key.name.clone())
+}
+
 impl Record {
     fn new(
         name: &str,
@@ -111,12 +116,14 @@ impl Record {
             }
             (_, problem) => problem,
         };
+        let shown = entry.serving.clone().or(ready);
         Self {
             name: name.to_owned(),
             serves: entry.serving.is_some(),
             dropped: matches!(entry.candidate, Candidate::Dropped),
             digest: entry.serving.as_ref().map(|plugin| plugin.digest.clone()).or(digest),
-            plugin: entry.serving.clone().or(ready),
+            signed_by: shown.as_ref().and_then(|plugin| signed_by(plugin, config)),
+            plugin: shown,
             problem,
             bindings: places.remove(name).unwrap_or_default(),
             shadow_of: config.shadow_of(name).map(str::to_owned),
@@ -130,6 +137,7 @@ impl Record {
         Self {
             name: name.to_owned(),
             plugin: None,
+            signed_by: None,
             serves: false,
             dropped: false,
             digest: None,
@@ -180,6 +188,7 @@ impl Record {
             name: self.name.clone(),
             version: plugin.map(|plugin| plugin.manifest.version.clone()),
             digest: self.digest.clone(),
+            signed_by: self.signed_by.clone(),
             state,
             exports: plugin.map(|plugin| plugin.interfaces.clone()).unwrap_or_default(),
             bindings: self.bindings.clone(),

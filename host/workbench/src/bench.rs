@@ -78,6 +78,9 @@ pub struct Workbench {
     pub(crate) clock: Arc<TurnedClock>,
     pub(crate) tape: Arc<Tape>,
     pub(crate) site: SiteId,
+    pub(crate) component: Vec<u8>,
+    pub(crate) compiler: Compiler,
+    pub(crate) limits: RuntimeLimits,
     runtime: Arc<Runtime>,
     record: Option<PathBuf>,
     _folder: tempfile::TempDir,
@@ -119,20 +122,25 @@ impl Workbench {
             .map_err(|error| machine(&error))?;
 
         let grant = granted(&manifest.capabilities, &case);
-        let config = configuration(&name, &explained.interfaces, &case, grant.clone(), limits);
+        let config = configuration(&name, &explained.interfaces, &case, grant.clone(), limits.clone());
         let site: SiteId = SITE.parse().map_err(|error: archipel_model::Error| machine(&error))?;
         let clock = Arc::new(TurnedClock::at(case.now));
         let tape = Arc::new(far_side(&case, &http, &grant)?);
         let services = services(&case, &site, &clock, &tape).await?;
         let options = RuntimeOptions {
-            compiler,
+            compiler: compiler.clone(),
             watch: false,
             ..RuntimeOptions::new(&plugins, folder.path().join("compiled"), [0x77; 32])
         };
         let runtime = Runtime::start(config, services, options).await.map_err(|error| machine(&error))?;
         let status = runtime.admin().get(&name);
         let refusal = status.as_ref().and_then(|status| status.last_error.clone());
-        if status.is_none_or(|status| status.state != PluginState::Live) {
+        // A scenario serves nobody: it is run.
+        let is_scenario =
+            explained.interfaces.iter().any(|exported| is_interface(exported, "benchmark/scenario"));
+        let wanted =
+            |state| if is_scenario { state != PluginState::Rejected } else { state == PluginState::Live };
+        if !status.is_some_and(|status| wanted(status.state)) {
             runtime.shutdown().await;
             return Err(WorkbenchError::Refused(refusal.unwrap_or_else(|| "it does not serve".to_owned())));
         }
@@ -147,6 +155,9 @@ impl Workbench {
             clock,
             tape,
             site,
+            component: bytes,
+            compiler,
+            limits,
             runtime,
             record,
             _folder: folder,

@@ -10,6 +10,7 @@
 //! | `compute`, `volume`, `network`, `attachment` | the life of an instance; `gone` only positively; `applied` is honest when the cloud fails |
 //! | `compute-power` | actions lead where the contract says; asked twice they are no error |
 //! | `quota`, `spec`, `image` | lists have no doubles, singles agree with them, unknown ones are `not-found` |
+//! | `scenario` | a run reports what it names; a cloud that is full, or hangs, breaks nothing |
 
 mod authorization;
 mod failing_cloud;
@@ -19,6 +20,7 @@ mod life;
 mod mapper;
 mod offers;
 mod power;
+mod scenario;
 
 use archipel_model::order::Kind;
 use archipel_model::plugin::{Context, Operation};
@@ -40,6 +42,7 @@ pub async fn check(bench: &Workbench) -> Report {
     mapper::check(bench, &mut report).await;
     instances::check(bench, &mut report).await;
     offers::check(bench, &mut report).await;
+    scenario::check(bench, &mut report).await;
     let strange = bench.tape.take_strange();
     if !strange.is_empty() {
         let all = strange.join("\n           ");

@@ -15,6 +15,7 @@ mod case;
 mod clock;
 mod contract;
 pub mod measure;
+mod rehearsal;
 mod report;
 mod serve;
 mod shown;

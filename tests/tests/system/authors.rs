@@ -96,6 +96,11 @@ fn a_new_authorization_builds_and_keeps_its_contract() {
 }
 
 #[test]
+fn a_new_benchmark_builds_and_keeps_its_contract() {
+    generated("benchmark");
+}
+
+#[test]
 fn a_new_identity_builds_and_keeps_its_contract() {
     generated("identity");
 }

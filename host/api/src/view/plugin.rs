@@ -19,6 +19,8 @@ pub(crate) struct PluginView {
     version: Option<String>,
     /// `sha256:...`
     digest: Option<String>,
+    /// The key of the site that signed it, by its name in the site file.
+    signed_by: Option<String>,
     /// `dropped`, `checked`, `compiled`, `admitted`, `live`, `shadow`, `draining`, `rejected` or `quarantined`.
     #[schema(value_type = String)]
     state: Value,
@@ -172,6 +174,7 @@ impl From<PluginStatus> for PluginView {
             name: status.name,
             version: status.version,
             digest: status.digest,
+            signed_by: status.signed_by,
             state: serde_json::to_value(status.state).unwrap_or(Value::Null),
             exports: status.exports,
             bindings: status.bindings,

@@ -92,6 +92,7 @@ fn shown(answer: &Value) -> String {
                 text(plugin, "state").to_owned(),
                 text(plugin, "start").split(", because").next().unwrap_or_default().to_owned(),
                 digest,
+                signed_by(plugin),
                 figures::calls(plugin).to_string(),
                 figures::broken(plugin).to_string(),
                 figures::mebibytes(figures::memory(plugin)),
@@ -102,8 +103,18 @@ fn shown(answer: &Value) -> String {
     let mut shown = if rows.is_empty() {
         "no plugins; drop .wasm files into the plugins' folder".to_owned()
     } else {
-        let headings =
-            ["NAME", "VERSION", "STATE", "STARTS", "DIGEST", "CALLS", "BROKEN", "MEMORY", "USED AS"];
+        let headings = [
+            "NAME",
+            "VERSION",
+            "STATE",
+            "STARTS",
+            "DIGEST",
+            "SIGNED BY",
+            "CALLS",
+            "BROKEN",
+            "MEMORY",
+            "USED AS",
+        ];
         table(&headings, &rows)
     };
     for plugin in plugins {
@@ -123,6 +134,11 @@ fn shown(answer: &Value) -> String {
         }
     }
     shown
+}
+
+/// The key that signed it, where one of the site's did.
+fn signed_by(plugin: &Value) -> String {
+    plugin.get("signed_by").and_then(Value::as_str).unwrap_or("-").to_owned()
 }
 
 /// The site's limits where there is a site file, the defaults elsewhere: an author has none.

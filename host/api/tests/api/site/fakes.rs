@@ -419,6 +419,7 @@ impl Plugins {
             quarantines: 0,
             last_error: last_error.map(str::to_owned),
             since: SystemClock.now(),
+            signed_by: None,
             start: "fresh".into(),
         };
         let all = [

@@ -45,6 +45,8 @@ pub(crate) enum PluginKind {
     Mapper,
     /// Drives a cloud.
     Cloud,
+    /// Measures clouds.
+    Benchmark,
 }
 
 pub(super) fn run(args: &NewArgs, printer: &Printer) -> Outcome {

@@ -26,5 +26,6 @@ pub(super) fn of(kind: PluginKind) -> &'static [File] {
         PluginKind::Identity => crate_of!("identity"),
         PluginKind::Mapper => crate_of!("mapper"),
         PluginKind::Cloud => crate_of!("cloud", "exchanges.json"),
+        PluginKind::Benchmark => crate_of!("benchmark"),
     }
 }

@@ -22,7 +22,7 @@ pub(crate) fn build() -> Result<()> {
 }
 
 /// The package whose examples are components that attack, each one thing.
-const CORPUS: &str = "hostile-corpus";
+pub(crate) const CORPUS: &str = "hostile-corpus";
 
 /// Packages that are components: those that make a `cdylib`.
 pub(crate) fn packages() -> Result<Vec<String>> {

@@ -50,9 +50,11 @@ pub(crate) fn builds() -> Result<[Step; 2]> {
 
 fn clippy_for_plugins() -> Result<Command> {
     plugins::make_sure_of_target()?;
-    let mut command = with(cargo_for_plugins()?, &["clippy", "--target", plugins::TARGET]);
-    for package in plugins::packages()? {
-        command.args(["--package", &package]);
+    // The hostile corpus is made of examples.
+    let mut command =
+        with(cargo_for_plugins()?, &["clippy", "--target", plugins::TARGET, "--lib", "--examples"]);
+    for package in plugins::packages()?.iter().map(String::as_str).chain([plugins::CORPUS]) {
+        command.args(["--package", package]);
     }
     Ok(with(command, &["--", "-D", "warnings"]))
 }

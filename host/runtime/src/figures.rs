@@ -47,6 +47,8 @@ struct Function {
 struct Failures {
     kept: VecDeque<FailedCall>,
     noted: u64,
+    /// Of those, as many as were taken.
+    taken: u64,
 }
 
 impl Figures {
@@ -97,6 +99,14 @@ impl Figures {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let forgotten = failures.noted.saturating_sub(failures.kept.len() as u64);
         (failures.kept.iter().rev().cloned().collect(), forgotten)
+    }
+
+    /// What is kept, newest first, if any of it was not taken like this before.
+    pub(crate) fn take_news(&self) -> Option<Vec<FailedCall>> {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = failures.noted > failures.taken;
+        failures.taken = failures.noted;
+        is_new.then(|| failures.kept.iter().rev().cloned().collect())
     }
 
     /// A version went into quarantine.

@@ -54,6 +54,7 @@ mod folder;
 mod image;
 mod job;
 mod judge;
+mod kept_evidence;
 mod limiter;
 mod machine;
 mod manager;

@@ -19,6 +19,8 @@ use crate::config::RuntimeConfig;
 use crate::folder::{Dropped, PluginFolder};
 use crate::host::Services;
 use crate::image::Loader;
+use crate::kept_evidence;
+use crate::limits::to_usize;
 use crate::machine::Machine;
 use crate::refusal::Refusal;
 use crate::runtime::Reread;
@@ -61,6 +63,10 @@ impl Manager {
     /// Reads the folder for the first time and publishes the first generation.
     pub(crate) async fn begin(&mut self) {
         self.settle().await;
+        let most = to_usize(self.machine.limits.evidence_failures);
+        for (name, entry) in &self.catalogue.entries {
+            kept_evidence::recall(&*self.services.storage, name, &entry.figures, most).await;
+        }
         self.rebuild().await;
     }
 
@@ -92,6 +98,11 @@ impl Manager {
                 },
                 () = self.machine.attention.notified() => {
                     self.publish_again();
+                    for name in self.held_now() {
+                        if let Some(entry) = self.catalogue.entries.get(&name) {
+                            kept_evidence::keep(&*self.services.storage, &name, &entry.figures).await;
+                        }
+                    }
                     continue;
                 }
                 () = tokio::time::sleep_until(again.into()) => {}

@@ -99,6 +99,11 @@ async fn a_quarantined_plugin_shows_where_it_was_and_is_released_by_hand() {
     assert_eq!(bundle["failures"].as_array().unwrap().len(), 3, "evidence outlives the quarantine");
     assert!(daemon.log().contains("released by hand"));
     daemon.stop().await.unwrap();
+
+    let daemon = site.start().await.unwrap();
+    daemon.plugin_state("hostile", "live", None).await.unwrap();
+    let again = daemon.admin().get("/v1/admin/plugins/hostile/evidence").await.unwrap().success().unwrap();
+    assert_eq!(again["failures"], bundle["failures"], "and the daemon");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -146,10 +146,14 @@ impl Outbound {
             | EgressError::AddressNotGranted { .. }
             | EgressError::TooManyRequests
             | EgressError::RequestTooLarge { .. } => self.denied(error),
-            EgressError::Deadline { .. } | EgressError::ResponseTooLarge { .. } | EgressError::Tls { .. } => {
+            EgressError::Deadline { .. }
+            | EgressError::ResponseTooLarge { .. }
+            | EgressError::Tls { .. }
+            | EgressError::NotSent { .. }
+            | EgressError::Interrupted { .. } => {
                 self.binding.remark(&self.call, format_args!("{request} was broken off: {error}"));
             }
-            // The far side's own trouble, which comes and goes.
+            // Nobody is there, which comes and goes.
             _ => tracing::debug!(
                 target: "archipel::plugin", plugin = %self.binding.label, request = %self.call.request_id, %error, "a request failed"
             ),

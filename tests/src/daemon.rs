@@ -73,6 +73,20 @@ impl Daemon {
         self.child.id()
     }
 
+    /// Processor time that it has used, over all its threads and without the processes that it started.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn processor_time(&self) -> Result<Duration> {
+        // proc_pid_stat(5): after the name, which may hold anything, come the fields from the third; the 14th and the 15th
+        // are the time in the program and in the kernel, in ticks of a hundredth of a second.
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
+        let (_, fields) = stat.rsplit_once(')').context("a name in brackets")?;
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        let ticks = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+        Ok(Duration::from_millis(ticks * 10))
+    }
+
     /// The last lines of its log.
     pub fn log_tail(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();

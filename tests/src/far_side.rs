@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 /// The server, and the door beside it.
@@ -15,6 +15,31 @@ pub struct FarSide {
     granted: SocketAddr,
     forbidden: SocketAddr,
     visitors: Arc<AtomicUsize>,
+    open: Arc<Open>,
+}
+
+/// Connections to the server.
+#[derive(Default)]
+struct Open {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+/// One of them.
+struct Connection(Arc<Open>);
+
+impl Connection {
+    fn new(open: &Arc<Open>) -> Self {
+        let now = open.now.fetch_add(1, Ordering::Relaxed) + 1;
+        open.most.fetch_max(now, Ordering::Relaxed);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl FarSide {
@@ -29,11 +54,18 @@ impl FarSide {
             granted: granted.local_addr()?,
             forbidden: forbidden.local_addr()?,
             visitors: Arc::default(),
+            open: Arc::default(),
         };
-        let (elsewhere, visitors) = (side.forbidden, Arc::clone(&side.visitors));
+        let (elsewhere, visitors, open) =
+            (side.forbidden, Arc::clone(&side.visitors), Arc::clone(&side.open));
         tokio::spawn(async move {
             while let Ok((connection, _)) = granted.accept().await {
-                tokio::spawn(answer(connection, elsewhere));
+                let counted = Connection::new(&open);
+                tokio::spawn(async move {
+                    // A plugin that goes away in the middle is what the tests are about.
+                    let _ = answer(connection, elsewhere).await;
+                    drop(counted);
+                });
             }
         });
         tokio::spawn(async move {
@@ -52,6 +84,11 @@ impl FarSide {
     /// The origin that is not, under this name.
     pub fn forbidden(&self, host: &str) -> String {
         format!("http://{host}:{}", self.forbidden.port())
+    }
+
+    /// How many connections were open at a time, at the most.
+    pub fn most_open(&self) -> usize {
+        self.open.most.load(Ordering::Relaxed)
     }
 
     /// How many came through the door that is not granted.
@@ -74,9 +111,13 @@ async fn answer(connection: TcpStream, elsewhere: SocketAddr) -> std::io::Result
     match path.as_str() {
         "/drip" => {
             connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await?;
-            for _ in 0..600 {
+            for _ in 0..2400 {
                 connection.write_all(b".").await?;
-                tokio::time::sleep(Duration::from_millis(200)).await;
+                // A reader that goes away is seen at once.
+                let mut more = [0];
+                if tokio::time::timeout(Duration::from_millis(50), connection.read(&mut more)).await.is_ok() {
+                    return Ok(());
+                }
             }
         }
         "/endless" => {

@@ -1,24 +1,35 @@
 //! Somebody who minds her own business while a plugin next door attacks: a request at a fixed pace, each through the plugins of
-//! identity, policy, mapper and driver. All must succeed; how long they take is told, not judged.
+//! identity, policy, mapper and driver. All must succeed; how long they take is told, not judged. What she costs the daemon is
+//! measured before anybody attacks: a neighbour who takes more than a quarter of a core is slowed down until she does not.
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use archipel_client::Client;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-/// Between two requests: with some milliseconds each, far below a quarter of a core.
+use crate::daemon::Daemon;
+
+/// Between two requests, to begin with.
 const PACE: Duration = Duration::from_millis(50);
+/// Between two requests, at the slowest.
+const SLOWEST: Duration = Duration::from_millis(400);
+/// A stretch in which her load is measured: long beside the hundredths of a second in which it is counted.
+const STRETCH: Duration = Duration::from_millis(1500);
+/// What she may take of a core.
+const SHARE: f64 = 0.25;
 
 /// A neighbour at work.
 pub struct Neighbour {
     taken: Arc<Mutex<Vec<(Instant, Duration)>>>,
     lost: Arc<Mutex<Vec<String>>>,
     stop: Arc<AtomicBool>,
+    /// Milliseconds between two requests.
+    pace: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
@@ -38,14 +49,15 @@ impl Neighbour {
     pub fn at(client: Client, path: &str) -> Self {
         let (taken, lost) = (Arc::<Mutex<Vec<_>>>::default(), Arc::<Mutex<Vec<String>>>::default());
         let stop = Arc::new(AtomicBool::new(false));
-        let (path, into, failed, ended) =
-            (path.to_owned(), Arc::clone(&taken), Arc::clone(&lost), Arc::clone(&stop));
+        let pace = Arc::new(AtomicU64::new(millis(PACE)));
+        let (path, into, failed, ended, between) =
+            (path.to_owned(), Arc::clone(&taken), Arc::clone(&lost), Arc::clone(&stop), Arc::clone(&pace));
         let task = tokio::spawn(async move {
-            let mut tick = tokio::time::interval(PACE);
-            tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            let mut began = Instant::now();
             while !ended.load(Ordering::Relaxed) {
-                tick.tick().await;
-                let began = Instant::now();
+                let next = began + Duration::from_millis(between.load(Ordering::Relaxed));
+                tokio::time::sleep_until(next.into()).await;
+                began = Instant::now();
                 match client.get(&path).await.map(|answer| (answer.status(), answer.json())) {
                     Ok((200, _)) => into.lock().await.push((began, began.elapsed())),
                     Ok((status, said)) => failed.lock().await.push(format!("{status}: {said:?}")),
@@ -53,7 +65,33 @@ impl Neighbour {
                 }
             }
         });
-        Self { taken, lost, stop, task }
+        Self { taken, lost, stop, pace, task }
+    }
+
+    /// Begins, and finds a pace at which the daemon, which has nothing else to do, needs at most a quarter of a core for her.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn beside(daemon: &Daemon, client: Client, path: &str) -> Result<Self> {
+        let neighbour = Self::at(client, path);
+        let mut pace = PACE;
+        loop {
+            // What the daemon still did for its start, or for a pace before, is not hers.
+            tokio::time::sleep(STRETCH / 3).await;
+            let (began, before) = (Instant::now(), daemon.processor_time()?);
+            tokio::time::sleep(STRETCH).await;
+            let used = daemon.processor_time()?.saturating_sub(before);
+            let share = used.as_secs_f64() / began.elapsed().as_secs_f64();
+            println!("neighbour: a request every {} ms takes {share:.2} of a core", pace.as_millis());
+            if share <= SHARE {
+                return Ok(neighbour);
+            }
+            pace *= 2;
+            if pace > SLOWEST {
+                bail!("she takes {share:.2} of a core with one request every {} ms", (pace / 2).as_millis());
+            }
+            neighbour.pace.store(millis(pace), Ordering::Relaxed);
+        }
     }
 
     /// The requests that began in a stretch of time.
@@ -83,6 +121,10 @@ impl Neighbour {
         self.task.await?;
         Ok(self.taken.lock().await.len())
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Display for Latency {

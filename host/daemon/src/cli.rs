@@ -290,6 +290,19 @@ pub(crate) enum SecretCommand {
     /// stolen.
     #[command(after_help = "Example:\n  archipel secret rotate-key")]
     RotateKey,
+
+    /// Make a new site key, with which the daemon signs tokens and seals sessions from its next start on.
+    ///
+    /// What older keys signed stays good, so nobody is logged out: once that has run out (the session lifetime after the restart), or
+    /// at once where a key was stolen, run this with --forget and restart again.
+    #[command(
+        after_help = "Examples:\n  archipel secret rotate-site-key && systemctl restart archipel\n  archipel secret rotate-site-key --forget && systemctl restart archipel"
+    )]
+    RotateSiteKey {
+        /// Take the older keys out instead: what they signed is good no more after the next start.
+        #[arg(long)]
+        forget: bool,
+    },
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -21,7 +21,7 @@ use crate::body::{BoxError, RequestBody, ResponseBody, ResponseParts};
 use crate::connect::Opener;
 use crate::cookies::{CookieJar, CookieJars};
 use crate::dial::Dialer;
-use crate::error::{EgressError, Stage};
+use crate::error::{EgressError, Stage, causes};
 use crate::headers;
 use crate::ledger::{Ledger, Record};
 use crate::limits::EgressLimits;
@@ -361,7 +361,11 @@ impl Channel {
                     written.store(false, Ordering::Relaxed);
                     request = back;
                 }
-                Some(_) => return Err(EgressError::NotSent { origin: origin.to_string() }),
+                Some(_) => {
+                    let reason = connection.ended().await.map(|reason| format!(": {reason}"));
+                    let reason = reason.unwrap_or_default();
+                    return Err(EgressError::NotSent { origin: origin.to_string(), reason });
+                }
                 None => return Err(interrupted(origin, refused.into_error())),
             }
         }
@@ -421,13 +425,13 @@ fn address_to(
 }
 
 fn interrupted(origin: &Origin, error: hyper::Error) -> EgressError {
-    // A body that is over its cap ends the request from our side.
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(current) = cause {
+        // A body that is over its cap ends the request from our side.
         if let Some(EgressError::RequestTooLarge { limit }) = current.downcast_ref::<EgressError>() {
             return EgressError::RequestTooLarge { limit: *limit };
         }
         cause = current.source();
     }
-    EgressError::Interrupted { origin: origin.to_string(), reason: error.to_string() }
+    EgressError::Interrupted { origin: origin.to_string(), reason: causes(&error) }
 }

@@ -87,10 +87,12 @@ pub enum EgressError {
         limit: u64,
     },
     /// The connection broke before anything was written.
-    #[error("the connection to {origin} was closed before the request was sent")]
+    #[error("the connection to {origin} was closed before the request was sent{reason}")]
     NotSent {
         /// Where to.
         origin: String,
+        /// `: WHY`, where it is known.
+        reason: String,
     },
     /// The connection broke, or what came is not HTTP.
     #[error("{origin} gave no whole answer: {reason}")]
@@ -100,6 +102,20 @@ pub enum EgressError {
         /// Why not.
         reason: String,
     },
+}
+
+/// An error with its causes. What matters stands last, as that the far side wants another certificate; some tell it twice.
+pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(current) = cause {
+        let more = current.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = current.source();
+    }
+    text
 }
 
 impl EgressError {

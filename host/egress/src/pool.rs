@@ -14,10 +14,11 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::task::JoinHandle;
 
 use crate::body::RequestBody;
 use crate::connect::Opened;
-use crate::error::EgressError;
+use crate::error::{EgressError, causes};
 use crate::origin::Origin;
 
 /// Bytes of an answer's header section.
@@ -28,6 +29,8 @@ const MAX_HEADERS: usize = 128;
 /// A connection that can take a request.
 pub(crate) struct Connection {
     sender: Sender,
+    /// Says why it ended; with the first of those that share it.
+    driver: Option<JoinHandle<Option<String>>>,
     pub(crate) address: SocketAddr,
     /// Of the server's certificate, `sha256:HEX`.
     pub(crate) certificate: Option<String>,
@@ -47,16 +50,14 @@ impl Connection {
             reason: std::io::Error::other(error),
         };
         let io = TokioIo::new(opened.stream);
-        let sender = if opened.http2 {
+        let (sender, driver) = if opened.http2 {
             let (sender, connection) = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX))
                 .handshake(io)
                 .await
                 .map_err(fail)?;
-            // How it ends is told to the request that is on it.
-            tokio::spawn(async move { drop(connection.await) });
-            Sender::Http2(sender)
+            (Sender::Http2(sender), tokio::spawn(ending(connection)))
         } else {
             let (sender, connection) = http1::Builder::new()
                 .max_buf_size(MAX_HEADER_BYTES)
@@ -64,10 +65,15 @@ impl Connection {
                 .handshake(io)
                 .await
                 .map_err(fail)?;
-            tokio::spawn(async move { drop(connection.await) });
-            Sender::Http1(sender)
+            (Sender::Http1(sender), tokio::spawn(ending(connection)))
         };
-        Ok(Self { sender, address: opened.address, certificate: opened.certificate, reused: false })
+        let driver = Some(driver);
+        Ok(Self { sender, driver, address: opened.address, certificate: opened.certificate, reused: false })
+    }
+
+    /// Why it ended, for a request that was not written to it: how it ends is told to the request that is on it alone.
+    pub(crate) async fn ended(&mut self) -> Option<String> {
+        tokio::time::timeout(Duration::from_millis(100), self.driver.as_mut()?).await.ok()?.ok()?
     }
 
     /// Whether requests name their authority in the URI (HTTP/2) or in `Host`.
@@ -127,6 +133,7 @@ impl Pool {
         if let Sender::Http2(sender) = &connection.sender {
             let shared = Connection {
                 sender: Sender::Http2(sender.clone()),
+                driver: None,
                 address: connection.address,
                 certificate: connection.certificate.clone(),
                 reused: true,
@@ -156,6 +163,11 @@ pub(crate) struct Lease {
     connection: Connection,
     route: Route,
     pool: Weak<Pool>,
+}
+
+/// Drives a connection to its end, and gives the reason where it is an error.
+async fn ending(connection: impl Future<Output = hyper::Result<()>>) -> Option<String> {
+    connection.await.err().map(|error| causes(&error))
 }
 
 impl Lease {

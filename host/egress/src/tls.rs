@@ -96,6 +96,17 @@ impl std::fmt::Debug for Trust {
     }
 }
 
+/// The certificates of a PEM file as DER, for clients that are not ours.
+///
+/// # Errors
+/// The file cannot be read or holds something else.
+pub fn authorities(path: &Path) -> Result<Vec<Vec<u8>>, TlsError> {
+    let pem = read_pem(path)?;
+    // The same reading as for our own: what is refused there is refused here.
+    add_roots(&mut RootCertStore::empty(), &pem, path)?;
+    Ok(CertificateDer::pem_slice_iter(&pem).flatten().map(|certificate| certificate.to_vec()).collect())
+}
+
 fn read_pem(path: &Path) -> Result<Vec<u8>, TlsError> {
     std::fs::read(path)
         .map_err(|error| TlsError::BadFile { path: path.to_owned(), reason: error.to_string() })

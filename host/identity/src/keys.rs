@@ -23,8 +23,10 @@ const NONCE_BYTES: usize = 12;
 /// Signs, seals and authenticates for one site.
 pub struct SiteKeys {
     signing: SigningKey,
-    verifying: VerifyingKey,
-    sealing: ChaCha20Poly1305,
+    /// That of `signing` first.
+    verifying: Vec<VerifyingKey>,
+    /// The first seals, all open.
+    sealing: Vec<ChaCha20Poly1305>,
     mac: Zeroizing<[u8; 32]>,
     /// Digests of signed bytes with signatures that hold: whoever uses a token uses it again, and Ed25519 takes as long
     /// as a plugin's call.
@@ -37,15 +39,24 @@ const VERIFIED: u64 = 16 * 1024;
 impl SiteKeys {
     /// Makes all keys from the master.
     pub fn from_master(master: &[u8; 32]) -> Self {
-        let signing = SigningKey::from_bytes(&derive(master, b"archipel/v1/sign site tokens"));
-        let sealing = derive(master, b"archipel/v1/seal session tokens");
+        let signing = signing(master);
         Self {
-            verifying: signing.verifying_key(),
+            verifying: vec![signing.verifying_key()],
             signing,
-            sealing: ChaCha20Poly1305::new(chacha20poly1305::Key::from_slice(sealing.as_slice())),
+            sealing: vec![sealing(master)],
             mac: derive(master, b"archipel/v1/authenticate"),
             verified: Cache::new(VERIFIED),
         }
+    }
+
+    /// The same, taking what was signed and sealed with older keys too. Tags are of the newest alone: a cursor is given again.
+    #[must_use]
+    pub fn with_older<'a>(mut self, masters: impl IntoIterator<Item = &'a [u8; 32]>) -> Self {
+        for master in masters {
+            self.verifying.push(signing(master).verifying_key());
+            self.sealing.push(sealing(master));
+        }
+        self
     }
 
     /// An authentication tag over `bytes`, good for this `purpose` alone. For cursors and the like.
@@ -56,7 +67,7 @@ impl SiteKeys {
 
     /// The public half: who holds it can verify this site's tokens.
     pub fn public_key(&self) -> [u8; 32] {
-        self.verifying.to_bytes()
+        self.signing.verifying_key().to_bytes()
     }
 
     pub(crate) fn sign(&self, bytes: &[u8]) -> [u8; 64] {
@@ -71,8 +82,9 @@ impl SiteKeys {
         if self.verified.contains_key(&digest) {
             return true;
         }
-        let holds = Signature::from_slice(signature)
-            .is_ok_and(|signature| self.verifying.verify_strict(bytes, &signature).is_ok());
+        let holds = Signature::from_slice(signature).is_ok_and(|signature| {
+            self.verifying.iter().any(|key| key.verify_strict(bytes, &signature).is_ok())
+        });
         if holds {
             self.verified.insert(digest, ());
         }
@@ -87,17 +99,21 @@ impl SiteKeys {
             .map_err(|error| Error::transient(format!("the system gave no random bytes: {error}")))?;
         let sealed = self
             .sealing
-            .encrypt(Nonce::from_slice(&nonce), Payload { msg: plain, aad: bound_to })
-            .map_err(|_| Error::internal("a secret could not be sealed"))?;
+            .first()
+            .and_then(|key| {
+                key.encrypt(Nonce::from_slice(&nonce), Payload { msg: plain, aad: bound_to }).ok()
+            })
+            .ok_or_else(|| Error::internal("a secret could not be sealed"))?;
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
     /// Opens what [`seal`](Self::seal) made. `None`: altered, of another key, or bound to something else.
     pub(crate) fn open(&self, sealed: &[u8], bound_to: &[u8]) -> Option<SecretBytes> {
         let (nonce, sealed) = sealed.split_at_checked(NONCE_BYTES)?;
-        let plain =
-            self.sealing.decrypt(Nonce::from_slice(nonce), Payload { msg: sealed, aad: bound_to }).ok()?;
-        Some(SecretBytes::new(plain))
+        let opened = |key: &ChaCha20Poly1305| {
+            key.decrypt(Nonce::from_slice(nonce), Payload { msg: sealed, aad: bound_to }).ok()
+        };
+        self.sealing.iter().find_map(opened).map(SecretBytes::new)
     }
 }
 
@@ -110,6 +126,15 @@ impl fmt::Debug for SiteKeys {
 /// What the plugin's token of a session is bound to, so that it opens in no other session.
 pub(crate) fn session_binding(session: SessionId, binding: &str) -> Vec<u8> {
     [b"session".as_slice(), session.as_bytes(), binding.as_bytes()].concat()
+}
+
+fn signing(master: &[u8; 32]) -> SigningKey {
+    SigningKey::from_bytes(&derive(master, b"archipel/v1/sign site tokens"))
+}
+
+fn sealing(master: &[u8; 32]) -> ChaCha20Poly1305 {
+    let key = derive(master, b"archipel/v1/seal session tokens");
+    ChaCha20Poly1305::new(chacha20poly1305::Key::from_slice(key.as_slice()))
 }
 
 fn derive(master: &[u8; 32], label: &[u8]) -> Zeroizing<[u8; 32]> {
@@ -139,6 +164,19 @@ mod tests {
         assert_eq!(keys.mac("cursor", b"x"), SiteKeys::from_master(&[7; 32]).mac("cursor", b"x"));
         assert_ne!(keys.mac("cursor", b"x"), keys.mac("cursors", b""));
         assert_ne!(keys.mac("cursor", b"x"), SiteKeys::from_master(&[8; 32]).mac("cursor", b"x"));
+    }
+
+    #[test]
+    fn what_older_keys_made_is_good_beside_the_new_one_and_they_make_nothing_more() {
+        let old = SiteKeys::from_master(&[7; 32]);
+        let both = SiteKeys::from_master(&[8; 32]).with_older([&[7; 32]]);
+        let (sealed, signature) = (old.seal(b"inner", b"session-1").unwrap(), old.sign(b"token"));
+        assert_eq!(both.open(&sealed, b"session-1").unwrap().reveal(), b"inner");
+        assert!(both.open(&sealed, b"session-2").is_none());
+        assert!(both.verifies(b"token", &signature) && !both.verifies(b"other", &signature));
+        assert!(!old.verifies(b"token", &both.sign(b"token")));
+        assert!(old.open(&both.seal(b"inner", b"session-1").unwrap(), b"session-1").is_none());
+        assert_eq!(both.public_key(), SiteKeys::from_master(&[8; 32]).public_key());
     }
 
     #[test]

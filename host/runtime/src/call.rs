@@ -43,9 +43,6 @@ use crate::supervise::Supervisor;
 use crate::threads::{self, Lost, Pace};
 use crate::warm::{Warm, WarmPool};
 
-/// Ticks (of a millisecond, as a rule) after which a plugin that missed its deadline was computing rather than waiting.
-const COMPUTING: u64 = 10;
-
 /// One version of a plugin, compiled and checked.
 pub(crate) struct Plugin {
     pub(crate) name: String,
@@ -226,12 +223,13 @@ impl Binding {
         let _gate = self.wait(&self.gate, info.deadline).await?;
         let _slot = self.wait(slots, info.deadline).await?;
         let mut store = self.store(info.clone());
+        let pulse = store.data().pulse.clone();
         let work = async {
             let instance = self.instantiate(&mut store, &info).await?;
             job(Call { store: &mut store, instance: &instance, exports: &self.image.exports }).await
         };
-        let result = timeout_at(info.deadline.into(), work).await;
-        let result = sort(result, &store, 0);
+        let result = timeout_at(info.deadline.into(), pulse.watch(work)).await;
+        let result = sort(result, &store);
         self.end(&mut store, 1, result).await
     }
 
@@ -246,8 +244,10 @@ impl Binding {
             None => {
                 let slot = self.wait(&self.machine.driver_slots, deadline).await?;
                 let mut store = self.store(info.clone());
-                let made = timeout_at(deadline.into(), self.instantiate(&mut store, &info)).await;
-                match sort(made.map(|instance| instance.map(Ok)), &store, 0) {
+                let pulse = store.data().pulse.clone();
+                let work = pulse.watch(self.instantiate(&mut store, &info));
+                let made = timeout_at(deadline.into(), work).await;
+                match sort(made.map(|instance| instance.map(Ok)), &store) {
                     Ok(Ok(instance)) => Warm { store, instance, calls: 0, born: Instant::now(), _slot: slot },
                     Ok(Err(error)) => return self.end(&mut store, 1, Ok(Err(error))).await,
                     Err(failure) => return self.end(&mut store, 1, Err(failure)).await,
@@ -256,11 +256,11 @@ impl Binding {
         };
         warm.calls = warm.calls.saturating_add(1);
         self.prepare(&mut warm.store);
-        let ticks = warm.store.data().limits.ticks();
+        let pulse = warm.store.data().pulse.clone();
         let work =
             job(Call { store: &mut warm.store, instance: &warm.instance, exports: &self.image.exports });
-        let result = timeout_at(deadline.into(), work).await;
-        let result = sort(result, &warm.store, ticks);
+        let result = timeout_at(deadline.into(), pulse.watch(work)).await;
+        let result = sort(result, &warm.store);
         let sound = result.is_ok();
         let result = self.end(&mut warm.store, warm.calls, result).await;
         if sound {
@@ -301,8 +301,8 @@ impl Binding {
         store.set_hostcall_fuel(to_usize(self.machine.limits.hostcall_kib.saturating_mul(1 << 10)));
         // The next tick may be microseconds away: a call that takes less than a whole one should meet none.
         store.set_epoch_deadline(2);
-        store.epoch_deadline_callback(|mut store| {
-            store.data_mut().limits.tick();
+        store.epoch_deadline_callback(|store| {
+            store.data().pulse.tick();
             Ok(UpdateDeadline::Yield(1))
         });
     }
@@ -367,16 +367,12 @@ impl Binding {
 }
 
 /// Sorts what came of a call with a deadline. A plugin that computes yields at every tick, so the timer is looked at.
-/// `ticks` is what the store had counted before.
 fn sort<R>(
     result: Result<Answer<R>, Elapsed>,
     store: &Store<CallState>,
-    ticks: u64,
 ) -> Result<Result<R, Error>, Failure> {
     match result {
-        Err(_) => Err(Failure::Deadline {
-            computing: store.data().limits.ticks().saturating_sub(ticks) >= COMPUTING,
-        }),
+        Err(_) => Err(Failure::Deadline { computing: store.data().pulse.is_computing() }),
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(Failure::of(&error, store.data().limits.was_refused())),
     }

@@ -111,7 +111,12 @@ impl Failure {
 
     /// What the log gets beside the caller's message: one line.
     pub(crate) fn detail(&self) -> String {
-        self.fault().map(Fault::line).unwrap_or_default()
+        match self {
+            Self::Trap(fault) | Self::Memory(fault) => fault.line(),
+            Self::Deadline { computing: true } => "it was computing when its time was up".to_owned(),
+            Self::Deadline { computing: false } => "it was waiting when its time was up".to_owned(),
+            Self::Typed(_) | Self::Busy => String::new(),
+        }
     }
 
     /// What the caller gets.

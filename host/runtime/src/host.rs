@@ -14,6 +14,7 @@
 //! | `http`, `masked_body` | `wasi:http` over the binding's own egress channel |
 //! | `jwks`, `passwords` | what `crypto` rests on |
 //! | `trace` | the last host functions of a call, for evidence |
+//! | `remarks` | what the log says of what a plugin was refused, and how often |
 //!
 //! What always holds: a refusal is a typed error and never a trap; who calls is read from the store, never from an
 //! argument; no secret byte enters guest memory; every function ends by the call's deadline.
@@ -40,6 +41,7 @@ mod masked_body;
 mod passwords;
 mod random;
 mod refreshed;
+mod remarks;
 mod reveal;
 mod sign;
 mod stdio;

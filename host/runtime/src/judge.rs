@@ -7,6 +7,7 @@ use archipel_model::plugin_evidence::FailedCall;
 use tracing::Span;
 
 use crate::call::{Binding, Ended};
+use crate::convert;
 use crate::evidence::Left;
 use crate::failure::{Failure, Outcome};
 use crate::host::CallInfo;
@@ -48,6 +49,11 @@ impl Binding {
                 "a plugin's answer was refused"
             );
         }
+        if let Failure::Typed(error) = failure
+            && convert::is_cut(error)
+        {
+            self.context.remark(info, "a plugin's error was cut: it has more than 2 KiB of text");
+        }
         let Some(broken) = left.broken else { return };
         let outcome = failure.outcome().as_str();
         let function = info.function;
@@ -58,10 +64,6 @@ impl Binding {
             "a plugin's call failed"
         );
         let at = self.context.services.clock.now();
-        let cause = match failure {
-            Failure::Deadline { computing: true } => "it was computing when its time was up",
-            _ => "it was waiting when its time was up",
-        };
         let call = FailedCall {
             at,
             digest: plugin.digest.clone(),
@@ -73,7 +75,7 @@ impl Binding {
             outcome: outcome.to_owned(),
             strike: failure.is_strike(),
             took_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-            cause: cause.to_owned(),
+            cause: failure.detail(),
             // The rest is the plugin's.
             instance_call: 0,
             frames: Vec::new(),

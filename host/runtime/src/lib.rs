@@ -59,6 +59,7 @@ mod limiter;
 mod machine;
 mod manager;
 mod memory_watch;
+mod pulse;
 mod refresh;
 mod runtime;
 mod scan;

@@ -1,9 +1,8 @@
 //! What one store may grow to, and what it asked for in vain.
 //!
 //! A refused `memory.grow` is a failed allocation inside the plugin, which then usually panics: the host sees
-//! `unreachable`. The flag kept here tells that apart from an ordinary panic. The ticks tell a plugin that computes
-//! without end from one that waits: for a cloud, or for a busy machine. The curve is evidence: how a plugin came to the
-//! size at which it failed.
+//! `unreachable`. The flag kept here tells that apart from an ordinary panic. The curve is evidence: how a plugin came to
+//! the size at which it failed.
 
 use std::time::Instant;
 
@@ -45,7 +44,6 @@ pub struct Limiter {
     bounds: StoreBounds,
     used: usize,
     refused: bool,
-    ticks: u64,
     born: Instant,
     curve: Vec<MemorySample>,
 }
@@ -53,7 +51,7 @@ pub struct Limiter {
 impl Limiter {
     /// Nothing used yet.
     pub fn new(bounds: StoreBounds) -> Self {
-        Self { bounds, used: 0, refused: false, ticks: 0, born: Instant::now(), curve: Vec::new() }
+        Self { bounds, used: 0, refused: false, born: Instant::now(), curve: Vec::new() }
     }
 
     /// Linear memory over the instance's life, the newest point last.
@@ -76,16 +74,6 @@ impl Limiter {
     /// Bytes of linear memory that the instance has.
     pub fn memory_used(&self) -> usize {
         self.used
-    }
-
-    /// The epoch advanced while the plugin was computing.
-    pub fn tick(&mut self) {
-        self.ticks = self.ticks.saturating_add(1);
-    }
-
-    /// Ticks at which it was found computing, over the store's life.
-    pub fn ticks(&self) -> u64 {
-        self.ticks
     }
 
     /// Whether memory or table was asked for in vain.

@@ -94,6 +94,14 @@ pub enum VaultError {
         /// What is allowed.
         limit: u64,
     },
+    /// A key file in which no more keys have room.
+    #[error("{} has {most} keys; end the change that was begun, so that the older ones can be taken out", path.display())]
+    TooManyKeys {
+        /// The file.
+        path: PathBuf,
+        /// What is allowed.
+        most: usize,
+    },
     /// A key file that is not a key.
     #[error("{} is not a key of 64 hexadecimal digits; restore it from your backup, a new one makes what was sealed unreadable", path.display())]
     BadKey {

@@ -1,6 +1,7 @@
 //! Files that hold secrets: read only when nobody else can, written so that nobody else ever could.
 //!
-//! A key is 32 random bytes as 64 hexadecimal digits, so that an editor or a backup does not harm it.
+//! A key is 32 random bytes as 64 hexadecimal digits, so that an editor or a backup does not harm it. A file has one a line:
+//! the first is the one in use, and the others are older.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -14,6 +15,12 @@ use crate::VaultError;
 
 /// Larger files are no secrets; bounds what a wrong path can make us read.
 pub(crate) const MAX_SECRET_FILE: u64 = 256 * 1024;
+
+/// Keys of one file: more than a change of keys needs, and few enough to try.
+const MOST_KEYS: usize = 8;
+
+/// A key, wiped when it is dropped.
+pub(crate) type KeyBytes = Zeroizing<[u8; 32]>;
 
 /// Reads a file that must belong to its owner alone (0600, 0400 or narrower).
 pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, VaultError> {
@@ -39,25 +46,49 @@ pub(crate) fn read_closed_to(path: &Path, bits: u32) -> Result<Zeroizing<Vec<u8>
     Ok(bytes)
 }
 
-/// The key in this file; made, durable and 0600, where there is none yet.
-pub(crate) fn load_or_create(path: &Path) -> Result<Zeroizing<[u8; 32]>, VaultError> {
-    match read_private(path) {
-        Ok(text) => parse(&text).ok_or_else(|| VaultError::BadKey { path: path.to_owned() }),
-        Err(VaultError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => create(path),
-        Err(other) => Err(other),
+/// The keys in this file, the one in use first; one is made, durable and 0600, where there is no file yet.
+pub(crate) fn load_or_create(path: &Path) -> Result<Vec<KeyBytes>, VaultError> {
+    match load(path) {
+        Err(VaultError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            create(path).map(|key| vec![key])
+        }
+        done => done,
     }
 }
 
-/// A key file that is read elsewhere, made where there is none yet.
-pub(crate) fn load_or_create_text(path: &Path) -> Result<(), VaultError> {
-    match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => create(path).map(drop),
-        _ => Ok(()),
+/// The keys in this file.
+pub(crate) fn load(path: &Path) -> Result<Vec<KeyBytes>, VaultError> {
+    parse(&read_private(path)?).ok_or_else(|| VaultError::BadKey { path: path.to_owned() })
+}
+
+/// Puts a new key in front of those in a file: whole or not at all.
+pub(crate) fn put_in_front(path: &Path) -> Result<(), VaultError> {
+    let mut keys = load(path)?;
+    if keys.len() >= MOST_KEYS {
+        return Err(VaultError::TooManyKeys { path: path.to_owned(), most: MOST_KEYS });
     }
+    keys.insert(0, random());
+    write(path, &keys)
+}
+
+/// Leaves the key in use alone in a file.
+pub(crate) fn keep_first(path: &Path) -> Result<(), VaultError> {
+    let mut keys = load(path)?;
+    keys.truncate(1);
+    write(path, &keys)
+}
+
+fn write(path: &Path, keys: &[KeyBytes]) -> Result<(), VaultError> {
+    let mut text = Zeroizing::new(String::with_capacity(65 * keys.len()));
+    for key in keys {
+        text.push_str(&Zeroizing::new(hex::encode(key.as_slice())));
+        text.push('\n');
+    }
+    replace(path, text.as_bytes())
 }
 
 /// 32 random bytes.
-pub(crate) fn random() -> Zeroizing<[u8; 32]> {
+fn random() -> KeyBytes {
     let mut key = Zeroizing::new([0; 32]);
     rand::rngs::OsRng.fill_bytes(key.as_mut_slice());
     key
@@ -91,15 +122,20 @@ fn write_draft(draft: &Path, text: &[u8]) -> std::io::Result<()> {
     file.write_all(text).and_then(|()| file.sync_all())
 }
 
-fn parse(text: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
-    let mut key = Zeroizing::new([0; 32]);
-    hex::decode_to_slice(text.trim_ascii(), key.as_mut_slice()).ok()?;
-    Some(key)
+/// The keys of a text; `None` where it has none, too many, or something else.
+pub(crate) fn parse(text: &[u8]) -> Option<Vec<KeyBytes>> {
+    let mut keys = Vec::new();
+    for line in text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()) {
+        let mut key = Zeroizing::new([0; 32]);
+        hex::decode_to_slice(line, key.as_mut_slice()).ok()?;
+        keys.push(key);
+    }
+    (1..=MOST_KEYS).contains(&keys.len()).then_some(keys)
 }
 
 /// Writes beside the final name and links it in, so that a crash leaves a whole key or none, and two starts at the
 /// same time end with one key.
-fn create(path: &Path) -> Result<Zeroizing<[u8; 32]>, VaultError> {
+fn create(path: &Path) -> Result<KeyBytes, VaultError> {
     let folder = folder_of(path);
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(VaultError::io(folder))?;
     let key = random();
@@ -113,7 +149,7 @@ fn create(path: &Path) -> Result<Zeroizing<[u8; 32]>, VaultError> {
     match written {
         Ok(()) => Ok(key),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            parse(&read_private(path)?).ok_or_else(|| VaultError::BadKey { path: path.to_owned() })
+            load(path)?.into_iter().next().ok_or_else(|| VaultError::BadKey { path: path.to_owned() })
         }
         Err(error) => Err(VaultError::io(path)(error)),
     }
@@ -132,6 +168,28 @@ mod tests {
         assert_eq!(first, second);
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no draft stays");
+    }
+
+    #[test]
+    fn a_new_key_stands_in_front_until_the_older_ones_are_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("seal.key");
+        let first = load_or_create(&path).unwrap();
+        put_in_front(&path).unwrap();
+        let both = load(&path).unwrap();
+        assert_eq!((both.len(), &both[1]), (2, &first[0]));
+        // What a crash left of the next change is nobody's.
+        std::fs::write(draft_of(&path), "0123").unwrap();
+        assert_eq!(load(&path).unwrap(), both);
+        for _ in 2..MOST_KEYS {
+            put_in_front(&path).unwrap();
+        }
+        let full = load(&path).unwrap();
+        assert!(matches!(put_in_front(&path), Err(VaultError::TooManyKeys { .. })), "none is pushed out");
+        assert_eq!(load(&path).unwrap(), full);
+        keep_first(&path).unwrap();
+        assert_eq!(load(&path).unwrap(), full[..1]);
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

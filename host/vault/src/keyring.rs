@@ -16,14 +16,12 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::VaultError;
-use crate::key_file::{self, read_closed_to, read_private};
+use crate::key_file::{self, KeyBytes, read_closed_to, read_private};
 use crate::sealer::Sealer;
 use crate::source::credential_file;
 
 /// Begins every sealed secret.
 const MARK: &str = "archipel-sealed-1";
-/// Keys of one ring: more than a rotation needs, and few enough to try.
-const MOST_KEYS: usize = 8;
 
 /// `[vault]` of the site file: where the key lies that secrets are sealed with. Neither = `keys/seal.key` in the data
 /// directory, made at the first use.
@@ -59,18 +57,14 @@ impl VaultKey {
 /// A key with its name.
 struct Key {
     id: String,
-    text: Zeroizing<String>,
     sealer: Sealer,
 }
 
 impl Key {
-    fn new(bytes: [u8; 32]) -> Self {
-        let digest = Sha256::digest([b"archipel sealing key".as_slice(), &bytes].concat());
-        Self {
-            id: hex::encode(digest.get(..8).unwrap_or_default()),
-            text: Zeroizing::new(hex::encode(bytes)),
-            sealer: Sealer::from_key(bytes),
-        }
+    fn new(bytes: &KeyBytes) -> Self {
+        let whole = Zeroizing::new([b"archipel sealing key".as_slice(), bytes.as_slice()].concat());
+        let digest = Sha256::digest(&*whole);
+        Self { id: hex::encode(digest.get(..8).unwrap_or_default()), sealer: Sealer::from_key(**bytes) }
     }
 }
 
@@ -111,24 +105,14 @@ impl Keyring {
     /// As [`Keyring::load`].
     pub fn load_or_create(source: &KeySource) -> Result<Self, VaultError> {
         if let KeySource::File(path) = source {
-            key_file::load_or_create_text(path)?;
+            key_file::load_or_create(path)?;
         }
         Self::load(source)
     }
 
     fn parse(text: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(text).ok()?;
-        let mut keys = Vec::new();
-        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            let mut bytes = Zeroizing::new([0; 32]);
-            hex::decode_to_slice(line, bytes.as_mut_slice()).ok()?;
-            keys.push(Key::new(*bytes));
-        }
-        if keys.is_empty() || keys.len() > MOST_KEYS {
-            return None;
-        }
-        let older = keys.split_off(1);
-        Some(Self { first: keys.pop()?, older })
+        let mut keys = key_file::parse(text)?.iter().map(Key::new).collect::<Vec<_>>().into_iter();
+        Some(Self { first: keys.next()?, older: keys.collect() })
     }
 
     /// The name of the key that seals; says nothing about the key.
@@ -136,19 +120,17 @@ impl Keyring {
         &self.first.id
     }
 
+    /// Whether a change of keys was begun and not ended: older ones still open what they sealed.
+    pub fn has_older(&self) -> bool {
+        !self.older.is_empty()
+    }
+
     /// Puts a new key in front of those in a file, which goes on opening what they sealed.
     ///
     /// # Errors
-    /// The file cannot be read or written.
+    /// The file cannot be read or written, or has too many keys already.
     pub fn rotate(path: &Path) -> Result<Self, VaultError> {
-        let old = Self::load(&KeySource::File(path.to_owned()))?;
-        let new = key_file::random();
-        let mut lines = Zeroizing::new(format!("{}\n", *Zeroizing::new(hex::encode(new.as_slice()))));
-        for key in std::iter::once(&old.first).chain(&old.older).take(MOST_KEYS - 1) {
-            lines.push_str(&key.text);
-            lines.push('\n');
-        }
-        key_file::replace(path, lines.as_bytes())?;
+        key_file::put_in_front(path)?;
         Self::load(&KeySource::File(path.to_owned()))
     }
 
@@ -157,9 +139,7 @@ impl Keyring {
     /// # Errors
     /// The file cannot be read or written.
     pub fn forget_older(path: &Path) -> Result<Self, VaultError> {
-        let keys = Self::load(&KeySource::File(path.to_owned()))?;
-        let line = Zeroizing::new(format!("{}\n", *keys.first.text));
-        key_file::replace(path, line.as_bytes())?;
+        key_file::keep_first(path)?;
         Self::load(&KeySource::File(path.to_owned()))
     }
 
@@ -257,6 +237,7 @@ mod tests {
         let before = old.seal("admin", b"hunter2").unwrap();
         let both = Keyring::rotate(&path).unwrap();
         assert_ne!(both.id(), old.id());
+        assert!(both.has_older() && !old.has_older());
         let after = both.seal("admin", b"hunter2").unwrap();
         for text in [&before, &after] {
             assert_eq!(both.open("admin", text.as_bytes()).unwrap().reveal(), b"hunter2");

@@ -3,8 +3,11 @@
 //!
 //! Derivation is HKDF-Expand with SHA-256 (RFC 5869, one block) over length-prefixed labels: `["a", "bc"]` and
 //! `["ab", "c"]` give different keys. The master is 32 random bytes, so no Extract step is needed (section 3.3).
+//!
+//! The master is changed as the sealing key is ([`keyring`](crate::keyring)): a new one is put in front of its file, signs from
+//! the next start on, and what the older ones signed goes on being good until they are taken out.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use hmac::{Hmac, Mac};
@@ -13,11 +16,12 @@ use zeroize::Zeroizing;
 
 use crate::VaultError;
 use crate::jws;
-use crate::key_file::load_or_create;
+use crate::key_file::{self, KeyBytes};
 
 /// The site's signing keys.
 pub struct Keys {
-    master: Zeroizing<[u8; 32]>,
+    master: KeyBytes,
+    older: Vec<KeyBytes>,
 }
 
 impl std::fmt::Debug for Keys {
@@ -32,30 +36,71 @@ impl Keys {
     /// # Errors
     /// The file cannot be read, is open to others, or is no key.
     pub fn load_or_create(folder: &Path) -> Result<Self, VaultError> {
-        Ok(Self { master: load_or_create(&folder.join("site.key"))? })
+        let path = file_in(folder);
+        let mut keys = key_file::load_or_create(&path)?.into_iter();
+        let master = keys.next().ok_or(VaultError::BadKey { path })?;
+        Ok(Self { master, older: keys.collect() })
+    }
+
+    /// Puts a new master key in front of those in the folder. Whoever loads them from then on signs with it.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, or has too many keys already.
+    pub fn rotate(folder: &Path) -> Result<(), VaultError> {
+        key_file::put_in_front(&file_in(folder))
+    }
+
+    /// Leaves only the master key that signs in the folder: what the older ones signed is good for nobody who loads it from
+    /// then on.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn forget_older(folder: &Path) -> Result<(), VaultError> {
+        key_file::keep_first(&file_in(folder))
     }
 
     /// With this master key.
     pub fn from_master(master: [u8; 32]) -> Self {
-        Self { master: Zeroizing::new(master) }
+        Self { master: Zeroizing::new(master), older: Vec::new() }
+    }
+
+    /// With this older key besides.
+    #[must_use]
+    pub fn with_older(mut self, master: [u8; 32]) -> Self {
+        self.older.push(Zeroizing::new(master));
+        self
     }
 
     /// The key for one purpose, e.g. `["site-token"]` or `["plugin", binding, purpose]`.
     pub fn signer(&self, purpose: &[&str]) -> Signer {
-        let seed = derive(&self.master, &[&["sign"], purpose].concat());
-        Signer::new(SigningKey::from_bytes(&seed))
+        let labels = [&["sign"], purpose].concat();
+        let key = |master: &KeyBytes| SigningKey::from_bytes(&derive(master, &labels));
+        let older = self.older.iter().map(|master| key(master).verifying_key()).collect();
+        Signer::new(key(&self.master), older)
     }
 
     /// 32 bytes for one purpose that needs a symmetric key, e.g. a MAC over cursors or cached code.
     pub fn symmetric(&self, purpose: &[&str]) -> Zeroizing<[u8; 32]> {
         derive(&self.master, &[&["symmetric"], purpose].concat())
     }
+
+    /// The same of the older keys.
+    pub fn older_symmetric(&self, purpose: &[&str]) -> Vec<Zeroizing<[u8; 32]>> {
+        let labels = [&["symmetric"], purpose].concat();
+        self.older.iter().map(|master| derive(master, &labels)).collect()
+    }
+}
+
+fn file_in(folder: &Path) -> PathBuf {
+    folder.join("site.key")
 }
 
 /// Makes and checks compact JWS with EdDSA (RFC 8037) for one purpose.
 pub struct Signer {
     key: SigningKey,
     kid: String,
+    /// Whose signatures are good as well.
+    older: Vec<VerifyingKey>,
 }
 
 impl std::fmt::Debug for Signer {
@@ -65,10 +110,10 @@ impl std::fmt::Debug for Signer {
 }
 
 impl Signer {
-    fn new(key: SigningKey) -> Self {
+    fn new(key: SigningKey, older: Vec<VerifyingKey>) -> Self {
         let digest = Sha256::digest(key.verifying_key().as_bytes());
         let kid = hex::encode(digest.get(..8).unwrap_or_default());
-        Self { key, kid }
+        Self { key, kid, older }
     }
 
     /// The key's short name, as in the token's header.
@@ -88,7 +133,7 @@ impl Signer {
         jws::join(&input, &signature.to_bytes())
     }
 
-    /// The claims of a token that this key signed. Times are the caller's to check.
+    /// The claims of a token that this key signed, or an older one. Times are the caller's to check.
     ///
     /// # Errors
     /// `NotAToken`, or `BadSignature` for another key, another `typ` or changed bytes.
@@ -97,7 +142,8 @@ impl Signer {
         typ: &str,
         token: &[u8],
     ) -> Result<serde_json::Map<String, serde_json::Value>, VaultError> {
-        verify(&self.key.verifying_key(), typ, token)
+        let of_this = verify(&self.key.verifying_key(), typ, token);
+        self.older.iter().fold(of_this, |claims, key| claims.or_else(|_| verify(key, typ, token)))
     }
 }
 
@@ -195,6 +241,25 @@ mod tests {
             let token = jws::join(&jws::signing_input(alg, "JWT", signer.key_id(), &claims()), &[]);
             assert!(matches!(signer.verify("JWT", token.as_bytes()), Err(VaultError::BadSignature)), "{alg}");
         }
+    }
+
+    #[test]
+    fn what_an_older_key_signed_is_good_until_it_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let purpose = ["plugin", "local", "session"];
+        let old = Keys::load_or_create(folder.path()).unwrap();
+        let token = old.signer(&purpose).sign("JWT", &claims());
+        Keys::rotate(folder.path()).unwrap();
+        let both = Keys::load_or_create(folder.path()).unwrap();
+        assert_ne!(both.signer(&purpose).key_id(), old.signer(&purpose).key_id());
+        assert_eq!(both.signer(&purpose).verify("JWT", token.as_bytes()).unwrap(), claims());
+        assert!(both.signer(&["plugin", "local", "reset"]).verify("JWT", token.as_bytes()).is_err());
+        assert_eq!(both.older_symmetric(&["a"]), [old.symmetric(&["a"])]);
+        let newer = both.signer(&purpose).sign("JWT", &claims());
+        Keys::forget_older(folder.path()).unwrap();
+        let new = Keys::load_or_create(folder.path()).unwrap();
+        assert!(new.signer(&purpose).verify("JWT", token.as_bytes()).is_err());
+        assert_eq!(new.signer(&purpose).verify("JWT", newer.as_bytes()).unwrap(), claims());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Asks a granted host for a path that is a whole URL of another.
+//! Asks a granted host for a path that is a whole URL of another, or for an authority with another in it.
 
 use archipel_sdk::Error;
 use archipel_sdk::bindings::common::wasi::http::outgoing_handler;
@@ -6,50 +6,47 @@ use archipel_sdk::bindings::common::wasi::http::types::{Fields, OutgoingRequest,
 use archipel_sdk::prelude::*;
 use hostile_corpus::{Attack, Config, component};
 
+/// What becomes of one request: `unwritten` where it cannot even be written down, `refused` where it does not leave, else the
+/// answer's status.
+fn tried(authority: &str, path: &str) -> String {
+    let request = OutgoingRequest::new(Fields::new());
+    let is_written = request.set_scheme(Some(&Scheme::Http)).is_ok()
+        && request.set_authority(Some(authority)).is_ok()
+        && request.set_path_with_query(Some(path)).is_ok();
+    if !is_written {
+        return "unwritten".to_owned();
+    }
+    let Ok(pending) = outgoing_handler::handle(request, None) else { return "refused".to_owned() };
+    pending.subscribe().block();
+    match pending.get() {
+        Some(Ok(Ok(answer))) => answer.status().to_string(),
+        _ => "refused".to_owned(),
+    }
+}
+
 struct Hides;
 
 impl Attack for Hides {
     fn attack(config: &Config) -> Result<String> {
-        let authority = config.granted.trim_start_matches("http://");
+        let granted = config.granted.trim_start_matches("http://");
         let elsewhere = config.forbidden.trim_start_matches("http://");
-        let mut refused = 0;
-        for path in [
+        let paths = [
             format!("http://{elsewhere}/secrets"),
             format!("//{elsewhere}/secrets"),
             format!("@{elsewhere}/secrets"),
             format!("\\\\{elsewhere}\\secrets"),
             format!("/ HTTP/1.1\r\nHost: {elsewhere}\r\n\r\nGET /secrets"),
-        ] {
-            let request = OutgoingRequest::new(Fields::new());
-            let made = request.set_scheme(Some(&Scheme::Http)).is_ok()
-                && request.set_authority(Some(authority)).is_ok()
-                && request.set_path_with_query(Some(&path)).is_ok();
-            if !made {
-                refused += 1;
-                continue;
-            }
-            if let Ok(answer) = outgoing_handler::handle(request, None) {
-                answer.subscribe().block();
-            }
-        }
-        for authority in [
-            format!("{authority}@{elsewhere}"),
-            format!("{elsewhere}#{authority}"),
-            format!("{authority}\r\nhost: x"),
-        ] {
-            let request = OutgoingRequest::new(Fields::new());
-            let made = request.set_scheme(Some(&Scheme::Http)).is_ok()
-                && request.set_authority(Some(&authority)).is_ok()
-                && request.set_path_with_query(Some("/secrets")).is_ok();
-            if !made {
-                refused += 1;
-                continue;
-            }
-            if let Ok(answer) = outgoing_handler::handle(request, None) {
-                answer.subscribe().block();
-            }
-        }
-        Err(Error::forbidden(format!("{refused} of 8 were refused at once, the others went nowhere else")))
+        ];
+        let authorities = [
+            format!("{granted}@{elsewhere}"),
+            format!("{elsewhere}#{granted}"),
+            format!("{granted}\r\nhost: x"),
+            format!("{granted},{elsewhere}"),
+        ];
+        let mut came = Vec::new();
+        came.extend(paths.iter().map(|path| tried(granted, path)));
+        came.extend(authorities.iter().map(|authority| tried(authority, "/secrets")));
+        Err(Error::forbidden(format!("they came to: {}", came.join(", "))))
     }
 }
 

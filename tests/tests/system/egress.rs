@@ -2,56 +2,19 @@
 //! grant names, still there after the daemon was killed.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use archipel_client::Client;
 use archipel_tests::built;
 use archipel_tests::orders::{id, reaches};
 use archipel_tests::replayed::Replayed;
 use archipel_tests::site::{SITE_ID, Site};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio::net::{TcpListener, TcpStream};
+
+use super::tls_front::{certificates, https, tls_file};
 
 const TOKEN: &str = "gAAAAAB-recorded/token+with=signs";
-
-fn tls_file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tls").join(name)
-}
-
-/// TLS in front of a plain server; its origin.
-async fn https(before: &str) -> String {
-    let chain =
-        CertificateDer::pem_file_iter(tls_file("loopback.pem")).unwrap().map(Result::unwrap).collect();
-    let key = PrivateKeyDer::from_pem_file(tls_file("loopback.key")).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let origin = format!("https://{}", listener.local_addr().unwrap());
-    let to = before.strip_prefix("http://").unwrap().to_owned();
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let (acceptor, to) = (acceptor.clone(), to.clone());
-            tokio::spawn(async move {
-                // A daemon that is killed is part of the test.
-                let Ok(mut outer) = acceptor.accept(stream).await else { return };
-                let Ok(mut inner) = TcpStream::connect(to).await else { return };
-                let _ = tokio::io::copy_bidirectional(&mut outer, &mut inner).await;
-            });
-        }
-    });
-    origin
-}
 
 /// A site whose one cloud is the recorded one, behind TLS.
 fn site_over(cloud: &Replayed, origin: &str) -> Site {
@@ -98,7 +61,7 @@ async fn ledger(admin: &Client, order: &str) -> Vec<Value> {
 async fn the_ledger_of_an_order_tells_who_was_asked_by_whom_and_outlives_the_daemon() {
     let exchanges = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/cloud-openstack/tests/exchanges");
     let cloud = Replayed::serve(&exchanges.join("life.json"), SITE_ID, TOKEN).unwrap();
-    let origin = https(&cloud.origin()).await;
+    let (origin, _) = https(&cloud.origin(), None).await;
     let site = site_over(&cloud, &origin);
     let daemon = site.start().await.unwrap();
     let alice = daemon.login("alice").await.unwrap();
@@ -112,7 +75,7 @@ async fn the_ledger_of_an_order_tells_who_was_asked_by_whom_and_outlives_the_dae
     assert_eq!(daemon.admin().get(unknown).await.unwrap().status(), 404);
     let entries = ledger(&daemon.admin(), id(&volume)).await;
     let plugin = daemon.admin().get("/v1/admin/plugins/cloud-openstack").await.unwrap().success().unwrap();
-    let leaf = CertificateDer::pem_file_iter(tls_file("loopback.pem")).unwrap().next().unwrap().unwrap();
+    let leaf = certificates(&tls_file("loopback.pem")).remove(0);
     for entry in &entries {
         assert_eq!(entry["origin"], origin);
         assert_eq!(entry["address"].as_str().unwrap(), origin.strip_prefix("https://").unwrap());
@@ -149,7 +112,7 @@ async fn the_ledger_of_an_order_tells_who_was_asked_by_whom_and_outlives_the_dae
 async fn a_cloud_whose_certificate_is_of_another_authority_is_told_so_in_the_ledger() {
     let exchanges = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/cloud-openstack/tests/exchanges");
     let cloud = Replayed::serve(&exchanges.join("life.json"), SITE_ID, TOKEN).unwrap();
-    let origin = https(&cloud.origin()).await;
+    let (origin, _) = https(&cloud.origin(), None).await;
     let mut site = site_over(&cloud, &origin);
     site.config["grants"]["cloud-openstack"].as_object_mut().unwrap().remove("ca");
     let daemon = site.start().await.unwrap();

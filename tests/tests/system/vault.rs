@@ -10,6 +10,8 @@ use archipel_tests::built;
 use archipel_tests::cli::{self, Ran};
 use archipel_tests::daemon::Daemon;
 use archipel_tests::site::Site;
+use archipel_vault::keyring::{open_from, seal_into};
+use archipel_vault::{KeySource, Keyring};
 use axum::Router;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -179,5 +181,76 @@ async fn a_key_that_systemd_hands_over_opens_what_no_file_of_the_site_can() {
     let daemon = site.start_with(&[], &folder).await.unwrap();
     let alice = daemon.login("alice").await.unwrap();
     calls_show(&alice, &shown, OLD).await;
+    daemon.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_the_sealing_key_that_broke_off_is_ended_by_the_next_and_nothing_is_lost() {
+    let mut site = site(&Shown::default()).await;
+    site.config["secrets"]["other"] = json!({"sealed": "secrets/other.sealed"});
+    site.write().unwrap();
+    let file = site.data_dir().join("keys/seal.key");
+    let source = KeySource::File(file.clone());
+    let sealed = |name: &str| site.folder().join(format!("secrets/{name}.sealed"));
+    let opened = |keys: &Keyring, name: &str| open_from(keys, name, &sealed(name)).unwrap().reveal().to_vec();
+    for secrets_done in 0..=2 {
+        let _ = std::fs::remove_file(&file);
+        let old = Keyring::load_or_create(&source).unwrap();
+        for name in ["leaked", "other"] {
+            seal_into(&old, name, name.as_bytes(), &sealed(name)).unwrap();
+        }
+        // As the command does it, up to where it is killed.
+        let both = Keyring::rotate(&file).unwrap();
+        for name in ["leaked", "other"].into_iter().take(secrets_done) {
+            seal_into(&both, name, name.as_bytes(), &sealed(name)).unwrap();
+        }
+        for name in ["leaked", "other"] {
+            assert_eq!(opened(&both, name), name.as_bytes(), "a daemon that reads in between");
+        }
+        archipel(&site, &["secret", "rotate-key"]).await.with_code(0);
+        let new = Keyring::load(&source).unwrap();
+        assert_eq!((new.id(), new.has_older()), (both.id(), false));
+        for name in ["leaked", "other"] {
+            assert_eq!(opened(&new, name), name.as_bytes());
+        }
+    }
+}
+
+/// Whether a token is good.
+async fn is_let_in(daemon: &Daemon, token: &str) -> bool {
+    let client = daemon.anonymous().with_token(token);
+    let status = client.get("/v1/clouds/emulated/quota").await.unwrap().status();
+    assert!(status == 200 || status == 401, "{status}");
+    status == 200
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_site_key_changes_and_nobody_is_logged_out_until_the_older_one_is_forgotten() {
+    let site = Site::temporary().unwrap();
+    let alice = site.users.iter().find(|user| user.name == "alice").unwrap();
+    let file = site.data_dir().join("keys/site.key");
+    let keys = || std::fs::read_to_string(&file).unwrap().lines().map(str::to_owned).collect::<Vec<_>>();
+    let daemon = site.start().await.unwrap();
+    let first = daemon.token(alice.name, &alice.password).await.unwrap();
+    let before = keys();
+    archipel(&site, &["secret", "rotate-site-key"]).await.with_code(0);
+    assert_eq!((keys().len(), &keys()[1]), (2, &before[0]));
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(is_let_in(&daemon, &first).await, "the daemon serves on with what it has");
+    let late = daemon.token(alice.name, &alice.password).await.unwrap();
+    daemon.kill().unwrap();
+
+    let daemon = site.start().await.unwrap();
+    assert!(is_let_in(&daemon, &first).await && is_let_in(&daemon, &late).await);
+    let second = daemon.token(alice.name, &alice.password).await.unwrap();
+    assert!(is_let_in(&daemon, &second).await);
+    archipel(&site, &["secret", "rotate-site-key", "--forget"]).await.with_code(0);
+    assert!(keys().len() == 1 && keys() != before);
+    assert!(is_let_in(&daemon, &first).await, "until the next start");
+    daemon.stop().await.unwrap();
+
+    let daemon = site.start().await.unwrap();
+    assert!(!is_let_in(&daemon, &first).await && !is_let_in(&daemon, &late).await);
+    assert!(is_let_in(&daemon, &second).await);
     daemon.stop().await.unwrap();
 }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 /// `archipel plugin install`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  archipel plugin install my_mapper.wasm                    with my_mapper.wasm.minisig, if that is beside it\n  archipel plugin install oci://ghcr.io/example/my-mapper:1.0\n\nARCHIPEL_REGISTRY_USER and ARCHIPEL_REGISTRY_PASSWORD log in to a registry."
+    after_help = "Examples:\n  archipel plugin install my_mapper.wasm                    with my_mapper.wasm.minisig, if that is beside it\n  archipel plugin install oci://ghcr.io/example/my-mapper:1.0\n\nARCHIPEL_REGISTRY_USER and ARCHIPEL_REGISTRY_PASSWORD log in to a registry. It is asked over TLS, one on this machine only with --ca."
 )]
 pub(crate) struct InstallArgs {
     /// A file, or oci://HOST/REPOSITORY:TAG (or @sha256:...).
@@ -18,6 +18,9 @@ pub(crate) struct InstallArgs {
     /// Its signature, where it is not beside the file or in the registry.
     #[arg(long, value_name = "FILE")]
     pub(crate) signature: Option<PathBuf>,
+    /// Authorities (PEM) that a registry's certificate may come from, besides the machine's; `site.outgoing_ca` where left out.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Read as _};
 use std::path::PathBuf;
 
 use archipel_vault::keyring::{open_from, seal_into, sealed_with};
-use archipel_vault::{KeySource, Keyring, SecretSource};
+use archipel_vault::{KeySource, Keyring, Keys, SecretSource};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -22,6 +22,7 @@ pub(crate) fn run(command: &SecretCommand, door: &DoorArgs, printer: &Printer) -
         SecretCommand::List => list(&config, printer),
         SecretCommand::Seal { name } => seal(&config, name, printer),
         SecretCommand::RotateKey => rotate_key(&config, printer),
+        SecretCommand::RotateSiteKey { forget } => rotate_site_key(&config, *forget, printer),
     }
 }
 
@@ -122,7 +123,11 @@ fn rotate_key(config: &Config, printer: &Printer) -> Outcome {
         KeySource::Credential(_) => None,
     };
     let keys = match path {
-        Some(path) => Keyring::rotate(path),
+        Some(path) => Keyring::load(&source).and_then(|keys| match keys.has_older() {
+            // One that broke off: its new key is in front already, and some secrets may be sealed with it.
+            true => Ok(keys),
+            false => Keyring::rotate(path),
+        }),
         // Its first line is new already: only the administrator can write it.
         None => Keyring::load(&source),
     };
@@ -147,5 +152,18 @@ fn rotate_key(config: &Config, printer: &Printer) -> Outcome {
         "; take the old line out of the credential"
     };
     printer.say(&format!("{text}{rest}"), &json!({"key": keys.id(), "secrets": names}));
+    Ok(Answer::Yes)
+}
+
+fn rotate_site_key(config: &Config, forget: bool, printer: &Printer) -> Outcome {
+    let folder = config.site.data_dir.join("keys");
+    let text = if forget {
+        Keys::forget_older(&folder).map_err(Failure::environment)?;
+        "only the newest site key is left; after the next start what older ones signed is good no more"
+    } else {
+        Keys::rotate(&folder).map_err(Failure::environment)?;
+        "there is a new site key; the daemon signs with it from its next start on, and takes what older ones signed until `archipel secret rotate-site-key --forget`"
+    };
+    printer.say(text, &json!({"forgotten": forget}));
     Ok(Answer::Yes)
 }

@@ -65,7 +65,9 @@ impl RunningSite {
 
         let data = DataDir::open(&config.site.data_dir)?;
         let keys = Arc::new(Keys::load_or_create(&data.keys()).map_err(Failure::environment)?);
-        let site_keys = Arc::new(SiteKeys::from_master(&keys.symmetric(&["identity"])));
+        let older = keys.older_symmetric(&["identity"]);
+        let site_keys = SiteKeys::from_master(&keys.symmetric(&["identity"]));
+        let site_keys = Arc::new(site_keys.with_older(older.iter().map(|key| &**key)));
 
         let engine = open_engine(&data).await?;
         // From here on nobody else serves this data directory.

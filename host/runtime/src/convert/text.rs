@@ -10,7 +10,10 @@ const MESSAGE: usize = 2 << 10;
 /// Bytes of a name, an id, or any other short text.
 pub(crate) const SHORT: usize = 1 << 10;
 
-/// A text for people: without control characters, cut to `most` bytes.
+/// Ends a text that was cut.
+const CUT: char = '…';
+
+/// A text for people: without control characters, cut to `most` bytes; what was cut ends with `…`.
 pub(crate) fn message(text: &str, most: usize) -> String {
     let mut kept = String::with_capacity(text.len().min(most));
     for letter in text.chars() {
@@ -19,11 +22,19 @@ pub(crate) fn message(text: &str, most: usize) -> String {
             continue;
         }
         if kept.len() + letter.len_utf8() > most {
+            kept.truncate(kept.floor_char_boundary(most.saturating_sub(CUT.len_utf8())));
+            kept.push(CUT);
             break;
         }
         kept.push(letter);
     }
     kept
+}
+
+/// Whether the text of a plugin's error was cut.
+pub(crate) fn is_cut(error: &Error) -> bool {
+    // A letter has four bytes at most, so a cut text is shorter than its bound by less than those.
+    error.message.ends_with(CUT) && error.message.len() + 4 > MESSAGE
 }
 
 /// A text that means something to a machine: refused rather than changed.
@@ -94,7 +105,8 @@ mod tests {
     #[test]
     fn messages_lose_control_characters_and_end_on_a_letter() {
         assert_eq!(message("a\u{1b}[31mred\nb", 100), "a[31mred b");
-        assert_eq!(message("ééé", 5), "éé");
+        assert_eq!(message("éééé", 7), "éé…");
+        assert_eq!(message("éééé", 8), "éééé");
     }
 
     #[test]
@@ -118,5 +130,19 @@ mod tests {
         assert_eq!((converted.kind, converted.applied), (ErrorKind::QuotaExceeded, Applied::No));
         assert_eq!(converted.message, "no more room");
         assert_eq!(converted.retry_after, Some(Duration::from_secs(86_400)));
+        assert!(!is_cut(&converted));
+    }
+
+    #[test]
+    fn an_error_that_is_too_long_is_cut_and_says_so() {
+        for letter in ["a", "é", "€", "𝄞"] {
+            let converted = error(wit::Error {
+                kind: wit::ErrorKind::Permanent,
+                message: letter.repeat(MESSAGE),
+                retry_after_ms: None,
+                applied: wit::Applied::No,
+            });
+            assert!(converted.message.len() <= MESSAGE && is_cut(&converted) == (letter != "a"), "{letter}");
+        }
     }
 }

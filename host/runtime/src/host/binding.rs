@@ -12,6 +12,7 @@ use archipel_vault::{Signer, Vault};
 
 use super::crypto::HostCrypto;
 use super::random::Randomness;
+use super::remarks::Remarks;
 use crate::grants::EffectiveGrants;
 
 /// What the imports rest on; one set per site, cheap to clone.
@@ -35,8 +36,8 @@ pub struct Services {
     pub site: SiteId,
 }
 
-/// A plugin with its configuration and grants under a name. Immutable but for what `lifecycle.refresh` left; a
-/// generation that changes any of it makes a new one.
+/// A plugin with its configuration and grants under a name. Immutable but for what `lifecycle.refresh` left and
+/// for how much was said about it; a generation that changes any of it makes a new one.
 pub struct BindingContext {
     /// The binding's name in the site file: whose storage, whose keys.
     pub name: String,
@@ -56,6 +57,7 @@ pub struct BindingContext {
     pub state: ArcSwapOption<Vec<u8>>,
     /// It stands in the shadow of another: it may look and decide, and changes nothing.
     pub shadow: bool,
+    pub(crate) remarks: Remarks,
     channel: OnceLock<Arc<Channel>>,
     signers: BTreeMap<String, OnceLock<Signer>>,
 }
@@ -92,6 +94,7 @@ impl BindingContext {
             services,
             state: ArcSwapOption::empty(),
             shadow: false,
+            remarks: Remarks::default(),
             channel: OnceLock::new(),
             signers,
         }

@@ -120,25 +120,16 @@ async fn send(
     for (credential, placement) in &uses {
         let method = request.method().as_str();
         if !outbound.binding.grants.may_use(&credential.name, &origin, method, path, placement) {
-            let why = format!(
+            return Err(Error::forbidden(format!(
                 "no rule of its grant lets secret {:?} go to {method} {origin}{path} as {placement}",
                 credential.name
-            );
-            outbound.denied(&why);
-            return Err(Error::forbidden(why));
+            )));
         }
         masker.add(credential.bytes.reveal());
     }
     let options = outbound.options();
     outbound.mask_cookies(&options, request.uri(), &mut masker);
-    let response =
-        outbound.binding.channel().send(request.map(Full::new), options).await.map_err(|error| {
-            let error = Error::from(error);
-            if error.kind == archipel_model::ErrorKind::Forbidden {
-                outbound.denied(&error.message);
-            }
-            error
-        })?;
+    let response = outbound.binding.channel().send(request.map(Full::new), options).await?;
     let (head, body) = response.into_parts();
     let body = Limited::new(body, MAX_BYTES).collect().await.map_err(|error| {
         let message = if error.is::<LengthLimitError>() {

@@ -5,6 +5,7 @@
 //! Of an answer: cookies and tokens in headers are dropped, and what was put in is masked in headers and in the body. A
 //! refusal is `HTTP-request-denied` and a line in the log that says which rule is missing.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -132,12 +133,31 @@ impl Outbound {
     }
 
     /// Says in the log what was refused, for the administrator.
-    pub(crate) fn denied(&self, why: &str) {
-        tracing::warn!(
-            target: "archipel::plugin",
-            plugin = %self.binding.label, function = self.call.function, request = %self.call.request_id,
-            "a request was refused: {why}"
-        );
+    fn denied(&self, why: impl Display) {
+        self.binding.remark(&self.call, format_args!("a request was refused: {why}"));
+    }
+
+    /// Says in the log what became of a request, because the words of `wasi:http` have no room for the reason.
+    fn failed(&self, request: &str, error: &EgressError) {
+        match error {
+            EgressError::Url(_)
+            | EgressError::Invalid(_)
+            | EgressError::NotGranted { .. }
+            | EgressError::AddressNotGranted { .. }
+            | EgressError::TooManyRequests
+            | EgressError::RequestTooLarge { .. } => self.denied(error),
+            EgressError::Deadline { .. }
+            | EgressError::ResponseTooLarge { .. }
+            | EgressError::Tls { .. }
+            | EgressError::NotSent { .. }
+            | EgressError::Interrupted { .. } => {
+                self.binding.remark(&self.call, format_args!("{request} was broken off: {error}"));
+            }
+            // Nobody is there, which comes and goes.
+            _ => tracing::debug!(
+                target: "archipel::plugin", plugin = %self.binding.label, request = %self.call.request_id, %error, "a request failed"
+            ),
+        }
     }
 
     async fn send(
@@ -191,7 +211,7 @@ impl Outbound {
                     path,
                     &credential.placement,
                 ) {
-                    self.denied(&format!(
+                    self.denied(format_args!(
                         "no rule of its grant lets secret {:?} go to {method} {origin}{path} as {}",
                         credential.name, credential.placement
                     ));
@@ -230,18 +250,16 @@ impl Outbound {
                 .flatten()
                 .reduce(|a, b| a + b);
         }
-        let answer = self.binding.channel().send(request, send).await.map_err(|error| {
-            if matches!(error, EgressError::NotGranted { .. } | EgressError::AddressNotGranted { .. }) {
-                self.denied(&error.to_string());
-            } else {
-                // The words of `wasi:http` have no room for the reason.
-                tracing::debug!(target: "archipel::plugin", plugin = %self.binding.label, request = %self.call.request_id, %error, "a request failed");
-            }
+        let channel = Arc::clone(self.binding.channel());
+        let about = shown(request.method().as_str(), request.uri());
+        let failed = move |error: EgressError| {
+            self.failed(&about, &error);
             to_wasi(error)
-        })?;
+        };
+        let answer = channel.send(request, send).await.map_err(&failed)?;
         let (mut head, body) = answer.into_parts();
         drop_credentials(&mut head.headers);
-        let body = body.map_err(to_wasi).boxed_unsync();
+        let body = body.map_err(failed).boxed_unsync();
         let body = if masker.is_empty() {
             body.map_frame(without_credentials).boxed_unsync()
         } else {
@@ -254,7 +272,16 @@ impl Outbound {
 
 impl WasiHttpHooks for HttpHooks {
     fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
-        is_forbidden(name)
+        let is_forbidden = is_forbidden(name);
+        if is_forbidden {
+            self.outbound.binding.remark(
+                &self.outbound.call,
+                format_args!(
+                    "header {name:?} was refused: it is the host's to write, or a credential's place"
+                ),
+            );
+        }
+        is_forbidden
     }
 
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {

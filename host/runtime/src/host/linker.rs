@@ -5,10 +5,11 @@
 
 use archipel_bindings::latest::archipel::benchmark::{broker, measure};
 use archipel_bindings::latest::archipel::host::{config, credentials, crypto, log, state, storage, types};
-use wasmtime::component::{HasData, HasSelf, Linker, ResourceTable};
+use wasmtime::component::{HasData, HasSelf, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
+use wasmtime_wasi::p2::IoError;
 use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, io, random};
 
 use super::random::Random;
@@ -57,7 +58,7 @@ fn add_benchmark(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
 }
 
 fn add_wasi(l: &mut Linker<CallState>) -> wasmtime::Result<()> {
-    io::error::add_to_linker::<_, Table>(l, |state| &mut state.table)?;
+    io::error::add_to_linker::<_, HasSelf<CallState>>(l, |state| state)?;
     io::poll::add_to_linker::<_, Table>(l, |state| &mut state.table)?;
     io::streams::add_to_linker::<_, Table>(l, |state| &mut state.table)?;
     clocks::wall_clock::add_to_linker::<_, WasiClocks>(l, CallState::clocks)?;
@@ -76,6 +77,30 @@ fn add_wasi(l: &mut Linker<CallState>) -> wasmtime::Result<()> {
     cli::terminal_stdout::add_to_linker::<_, WasiCli>(l, CallState::cli)?;
     cli::terminal_stderr::add_to_linker::<_, WasiCli>(l, CallState::cli)?;
     filesystem::types::add_to_linker::<_, WasiFilesystem>(l, CallState::filesystem)?;
-    filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, CallState::filesystem)?;
+    filesystem::preopens::add_to_linker::<_, HasSelf<CallState>>(l, |state| state)?;
     Ok(())
+}
+
+impl io::error::Host for CallState {}
+
+impl io::error::HostError for CallState {
+    /// In words. What the host's own debug output adds is where in the host it happened, and that is no plugin's to read.
+    fn to_debug_string(&mut self, error: Resource<IoError>) -> wasmtime::Result<String> {
+        Ok(self.table.get(&error)?.to_string())
+    }
+
+    fn drop(&mut self, error: Resource<IoError>) -> wasmtime::Result<()> {
+        self.table.delete(error)?;
+        Ok(())
+    }
+}
+
+impl filesystem::preopens::Host for CallState {
+    /// None. Asked by the standard library when a plugin first uses a path.
+    fn get_directories(
+        &mut self,
+    ) -> wasmtime::Result<Vec<(Resource<filesystem::types::Descriptor>, String)>> {
+        self.binding.remark(&self.call, "it looked for files: there are none for plugins");
+        Ok(Vec::new())
+    }
 }

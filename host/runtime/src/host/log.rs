@@ -84,6 +84,10 @@ impl LogBudget {
             let dropped = self.dropped;
             tracing::warn!(target: "archipel::plugin", %plugin, function, %request, dropped, "log lines over the limit of a call were dropped");
         }
+        let unkept = stdout.dropped() + stderr.dropped();
+        if unkept > 0 {
+            tracing::warn!(target: "archipel::plugin", %plugin, function, %request, unkept, "bytes of standard output and error over the limit of a call were dropped");
+        }
     }
 
     /// The last lines.

@@ -31,7 +31,6 @@ impl CallState {
             return Err(Error::forbidden("nothing is revealed to a candidate in the shadow of another"));
         }
         if !binding.grants.may_reveal(&name) {
-            self.hooks.outbound().denied(&format!("its grant does not list secret {name:?} under `reveal`"));
             return Err(Error::forbidden(format!(
                 "secret {name:?} may be used but not seen; the administrator may add it to `reveal` of the grant"
             )));

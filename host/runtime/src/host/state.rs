@@ -21,9 +21,10 @@ use super::http::HttpHooks;
 use super::log::LogBudget;
 use super::random::Random;
 use super::stdio::Captured;
-use super::trace::Trace;
+use super::trace::{STALE_HANDLE, Trace};
 use crate::limiter::{Limiter, StoreBounds};
 use crate::memory_watch::Seen;
+use crate::pulse::Pulse;
 
 /// Headers that one request or answer may carry.
 pub(crate) const MAX_HEADER_BYTES: usize = 64 * 1024;
@@ -55,6 +56,7 @@ pub struct CallState {
     pub(crate) stderr: Captured,
     pub(crate) storage_written: bool,
     pub(crate) trace: Trace,
+    pub(crate) pulse: Pulse,
     /// Of a benchmark's run alone.
     pub(crate) measured: Option<Measured>,
     live: HashSet<u32>,
@@ -83,7 +85,7 @@ impl CallState {
         table.set_max_capacity(bounds.handles);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(MAX_HEADER_BYTES);
-        let trace = Trace::default();
+        let trace = Trace::new(Arc::clone(&binding), &call);
         let mut state = Self {
             wasi: super::clock::virtual_wasi(&binding.services.clock, &stdout, &stderr),
             random: Random::new(call.class, &binding.services.randomness),
@@ -98,6 +100,7 @@ impl CallState {
             stderr,
             storage_written: false,
             trace,
+            pulse: Pulse::default(),
             measured: None,
             live: HashSet::new(),
             lent: Vec::new(),
@@ -113,7 +116,7 @@ impl CallState {
     pub fn begin_call(&mut self, call: CallInfo) {
         self.random = Random::new(call.class, &self.binding.services.randomness);
         self.hooks.begin(&call);
-        self.trace.begin_call();
+        self.trace.begin_call(&call);
         self.log.begin();
         self.stdout.clear();
         self.stderr.clear();
@@ -351,4 +354,5 @@ fn full() -> Error {
 
 fn stale() -> Error {
     Error::invalid("this handle belonged to an earlier call; handles end with the call that received them")
+        .code(STALE_HANDLE)
 }

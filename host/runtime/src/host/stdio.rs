@@ -1,7 +1,7 @@
 //! Standard output and error: kept in memory up to a cap, then dropped. A panic's text is there and nowhere else.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -20,23 +20,43 @@ const CHUNK: usize = 64 * 1024;
 
 /// What one stream was written in this call.
 #[derive(Clone, Default)]
-pub(crate) struct Captured(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Captured(Arc<Mutex<Written>>);
+
+#[derive(Default)]
+struct Written {
+    kept: Vec<u8>,
+    dropped: u64,
+}
 
 impl Captured {
+    fn lock(&self) -> MutexGuard<'_, Written> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn write(&self, bytes: &[u8]) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = MAX_KEPT.saturating_sub(kept.len());
-        kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        let mut written = self.lock();
+        let room = MAX_KEPT.saturating_sub(written.kept.len());
+        let (kept, dropped) = bytes.split_at(bytes.len().min(room));
+        written.kept.extend_from_slice(kept);
+        written.dropped += dropped.len() as u64;
     }
 
     pub(crate) fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.lock() = Written::default();
+    }
+
+    /// Bytes that were over the cap.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.lock().dropped
     }
 
     /// Its lines, escaped.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&kept).lines().filter(|line| !line.trim().is_empty()).map(escape).collect()
+        String::from_utf8_lossy(&self.lock().kept)
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .map(escape)
+            .collect()
     }
 
     /// The end of it, as one text with escaped lines.
@@ -111,7 +131,8 @@ mod tests {
         assert_eq!(lines[0], "panicked at src/lib.rs:1:");
         assert_eq!(lines[1], "\\u{1b}[31mred");
         assert!(captured.tail().len() <= MAX_TAIL);
+        assert_eq!(captured.dropped(), 35 + (1 << 20) - MAX_KEPT as u64);
         captured.clear();
-        assert_eq!(captured.tail(), "");
+        assert_eq!((captured.tail().as_str(), captured.dropped()), ("", 0));
     }
 }

@@ -88,7 +88,7 @@ impl AuditSink for Told {
 }
 
 /// A site whose one secret is `admin` = `opensesame`.
-fn services() -> Services {
+pub(super) fn services() -> Services {
     let admin = SecretSource { value: Some("opensesame".into()), ..SecretSource::default() };
     let none = archipel_vault::KeySource::File("/none".into());
     let vault = Vault::load(&BTreeMap::from([("admin".to_owned(), admin)]), std::path::Path::new("."), &none)
@@ -108,7 +108,7 @@ fn services() -> Services {
 }
 
 /// A state of the binding `name` with this grant, whose manifest asks for all that the grant names.
-fn state(services: &Services, name: &str, class: CallClass, grant: &str) -> CallState {
+pub(super) fn state(services: &Services, name: &str, class: CallClass, grant: &str) -> CallState {
     let grant: GrantConfig = toml::from_str(grant).unwrap();
     let requested: Requested = serde_json::from_value(serde_json::json!({
         "hosts": [{"discovered": "all", "reason": "r"}],
@@ -125,7 +125,7 @@ fn state(services: &Services, name: &str, class: CallClass, grant: &str) -> Call
     CallState::new(Arc::new(binding), call(class), bounds)
 }
 
-fn call(class: CallClass) -> CallInfo {
+pub(super) fn call(class: CallClass) -> CallInfo {
     CallInfo {
         class,
         function: "test.function",

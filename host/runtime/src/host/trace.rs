@@ -2,16 +2,18 @@
 //! waited for when its time was up.
 //!
 //! Names and places alone; never a value, a header or a body. Clocks and randomness are left out: they would push out
-//! what matters.
+//! what matters. What is refused is said in the log as well.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use archipel_bindings::latest::archipel::host::types::Error as WitError;
-use archipel_model::Error;
 use archipel_model::plugin_evidence::HostCall;
+use archipel_model::{Error, ErrorKind};
 
+use super::binding::BindingContext;
+use super::call::CallInfo;
 use super::errors::to_wit;
 use super::log::escape;
 
@@ -20,11 +22,18 @@ const KEPT: usize = 32;
 /// Bytes of what one was asked for.
 const MAX_DETAIL: usize = 160;
 
+/// The code of what a plugin tries with a handle that it got in an earlier call.
+pub(crate) const STALE_HANDLE: &str = "stale-handle";
+
 /// The host functions of one store's present call; clones share it.
 #[derive(Clone)]
-pub(crate) struct Trace(Arc<Mutex<Inner>>);
+pub(crate) struct Trace {
+    binding: Arc<BindingContext>,
+    inner: Arc<Mutex<Inner>>,
+}
 
 struct Inner {
+    call: CallInfo,
     began: Instant,
     /// Counts over the store's life, so that an answer that comes late finds its own line or none.
     next: u64,
@@ -36,23 +45,26 @@ struct Inner {
 pub(crate) struct Pending {
     trace: Trace,
     number: u64,
+    what: String,
     began: Instant,
 }
 
-impl Default for Trace {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(Inner { began: Instant::now(), next: 0, calls: VecDeque::new() })))
-    }
-}
-
 impl Trace {
+    /// Of a store's first call.
+    pub(crate) fn new(binding: Arc<BindingContext>, call: &CallInfo) -> Self {
+        let calls = VecDeque::new();
+        let inner = Inner { call: call.clone(), began: Instant::now(), next: 0, calls };
+        Self { binding, inner: Arc::new(Mutex::new(inner)) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A call begins.
-    pub(crate) fn begin_call(&self) {
+    pub(crate) fn begin_call(&self, call: &CallInfo) {
         let mut inner = self.lock();
+        inner.call = call.clone();
         inner.began = Instant::now();
         inner.calls.clear();
     }
@@ -72,9 +84,9 @@ impl Trace {
             what.push_str(&escape(detail.get(..detail.floor_char_boundary(MAX_DETAIL)).unwrap_or_default()));
         }
         let at_us = micros(inner.began, began);
-        inner.calls.push_back((number, HostCall { at_us, what, took_us: None, outcome: None }));
+        inner.calls.push_back((number, HostCall { at_us, what: what.clone(), took_us: None, outcome: None }));
         drop(inner);
-        Pending { trace: self.clone(), number, began }
+        Pending { trace: self.clone(), number, what, began }
     }
 
     /// What is kept, oldest first.
@@ -98,9 +110,23 @@ impl Pending {
     pub(crate) fn answer<T>(self, result: Result<T, Error>) -> Result<T, WitError> {
         match &result {
             Ok(_) => self.end("ok"),
-            Err(error) => self.end(error.kind.as_str()),
+            Err(error) => {
+                self.tell(error);
+                self.end(error.kind.as_str());
+            }
         }
         result.map_err(to_wit)
+    }
+
+    /// What the sandbox refuses is the administrator's to know; what is wrong with a question is the plugin's alone.
+    fn tell(&self, error: &Error) {
+        let is_refusal = matches!(error.kind, ErrorKind::Forbidden | ErrorKind::QuotaExceeded);
+        if is_refusal || error.has_code(STALE_HANDLE) {
+            let call = self.trace.lock().call.clone();
+            self.trace
+                .binding
+                .remark(&call, format_args!("{} was refused: {}", self.what, escape(&error.message)));
+        }
     }
 }
 
@@ -110,11 +136,17 @@ fn micros(from: Instant, to: Instant) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::call::CallClass;
+    use super::super::tests::{call, services, state};
     use super::*;
+
+    fn trace() -> Trace {
+        state(&services(), "driver", CallClass::Driver, "").trace
+    }
 
     #[test]
     fn the_last_functions_are_kept_and_what_has_not_answered_is_seen() {
-        let trace = Trace::default();
+        let trace = trace();
         let early = trace.begin("storage.get", "first");
         for number in 0..KEPT {
             trace.begin("storage.get", &format!("key-{number}\n")).end("ok");
@@ -127,14 +159,14 @@ mod tests {
         let last = calls.last().unwrap();
         assert_eq!((last.what.as_str(), last.took_us), ("http GET https://cloud.test", None));
         assert!(calls[..KEPT - 1].iter().all(|call| call.outcome.as_deref() == Some("ok")));
-        trace.begin_call();
+        trace.begin_call(&call(CallClass::Driver));
         waiting.end("200");
         assert!(trace.calls().is_empty(), "an answer of an earlier call is nobody's");
     }
 
     #[test]
     fn an_error_is_noted_by_its_kind_alone() {
-        let trace = Trace::default();
+        let trace = trace();
         let answer = trace.begin("credentials.open", "admin").answer::<()>(Err(Error::forbidden("why")));
         assert_eq!(answer.unwrap_err().message, "why");
         assert_eq!(trace.calls()[0].outcome.as_deref(), Some("forbidden"));

@@ -188,6 +188,11 @@ fn reason(code: &ErrorCode) -> String {
         ErrorCode::HttpRequestDenied => "no grant of this plugin covers this request".to_owned(),
         ErrorCode::DestinationIpProhibited => "the address is private or special, and not granted".to_owned(),
         ErrorCode::ConnectionRefused => "connection refused".to_owned(),
+        ErrorCode::ConnectionTerminated => "the connection broke off before the answer was whole".to_owned(),
+        ErrorCode::HttpResponseTimeout => "the answer was not whole when the time was up".to_owned(),
+        ErrorCode::HttpResponseBodySize(Some(limit)) => {
+            format!("the answer is larger than the {limit} bytes that the site allows")
+        }
         ErrorCode::InternalError(Some(text)) => text.clone(),
         other => format!("{other:?}"),
     }
@@ -207,6 +212,9 @@ mod tests {
         assert_eq!((lost.kind(), lost.applied_state()), (ErrorKind::Transient, Applied::Unknown));
         let slow = failure(&ErrorCode::HttpResponseTimeout);
         assert_eq!(slow.applied_state(), Applied::Unknown);
+        let large = failure(&ErrorCode::HttpResponseBodySize(Some(7)));
+        assert_eq!(large.applied_state(), Applied::Unknown);
+        assert_eq!(large.message(), "the answer is larger than the 7 bytes that the site allows");
         let handshake = failure(&ErrorCode::TlsProtocolError);
         assert_eq!((handshake.kind(), handshake.applied_state()), (ErrorKind::Transient, Applied::No));
     }

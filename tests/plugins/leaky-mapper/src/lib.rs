@@ -1,7 +1,8 @@
 //! For tests: a mapper that gets a secret into its memory, so that it is seen that the memory watch finds something.
 //!
 //! It sends the secret, where a grant lets it go, to a far side that echoes it; the host masks echoes. With `reveal` it asks
-//! for the secret itself, which the host gives where a grant says so, and tells the audit.
+//! for the secret itself, which the host gives where a grant says so, and tells the audit. With `certificate` the secret is
+//! one, and is shown in the handshake.
 
 use archipel_sdk::prelude::*;
 use serde::Deserialize;
@@ -15,6 +16,9 @@ struct Config {
     /// Look at the secret too.
     #[serde(default)]
     reveal: bool,
+    /// Show the secret as a client's certificate.
+    #[serde(default)]
+    certificate: bool,
 }
 
 struct Leaky;
@@ -25,9 +29,14 @@ impl Mapper for Leaky {
     }
 
     fn get_token(account: &str, _: &str, _: &Context, _: Option<&UserSession>) -> Result<LocalToken> {
-        let Config { url, reveal } = config()?;
+        let Config { url, reveal, certificate } = config()?;
         let secret = Secret::open("leaked")?;
-        let echo = http::get(&url).secret_header("x-secret", &secret).send()?.error_for_status()?;
+        let request = http::get(&url);
+        let request = match certificate {
+            true => request.client_certificate(&secret),
+            false => request.secret_header("x-secret", &secret),
+        };
+        let echo = request.send()?.error_for_status()?;
         // Kept until the call is over.
         std::mem::forget(echo);
         if reveal {

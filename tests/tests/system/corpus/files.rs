@@ -10,16 +10,18 @@ use archipel_tests::site::Site;
 use archipel_tests::{built, component};
 use serde_json::json;
 
-use super::NEIGHBOURS_REQUEST;
+use super::{ATTACK, NEIGHBOURS_REQUEST};
 
 async fn begun(site: &Site) -> (Daemon, Client, Neighbour) {
     let daemon = site.start().await.unwrap();
     let alice = daemon.login("alice").await.unwrap();
-    let neighbour = Neighbour::at(daemon.login("bob").await.unwrap(), NEIGHBOURS_REQUEST);
+    let bob = daemon.login("bob").await.unwrap();
+    let neighbour = Neighbour::beside(&daemon, bob, NEIGHBOURS_REQUEST).await.unwrap();
     (daemon, alice, neighbour)
 }
 
 async fn ended(what: &str, neighbour: Neighbour, began: Instant) {
+    tokio::time::sleep_until((began + ATTACK).into()).await;
     let latency = neighbour.within(began, Instant::now()).await;
     println!("{what:<28} {latency}");
     assert_eq!(neighbour.lost().await, Vec::<String>::new(), "{what}: the neighbour lost requests");
@@ -81,8 +83,8 @@ async fn corpus_nests_deep_types_and_doubling_types_are_refused_before_they_cost
     let (daemon, _, neighbour) = begun(&site).await;
     for (name, bytes, words) in [
         ("nest", nest(), "levels of nesting"),
-        ("deep-types", deep_types(), ""),
-        ("doubling-types", doubling_types(), ""),
+        ("deep-types", deep_types(), "type nesting is too deep"),
+        ("doubling-types", doubling_types(), "effective type size exceeds the limit"),
     ] {
         let began = Instant::now();
         site.drop_plugin(name, &bytes).unwrap();

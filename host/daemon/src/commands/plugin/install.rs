@@ -34,7 +34,13 @@ pub(super) async fn run(args: &InstallArgs, door: &DoorArgs, printer: &Printer) 
     let config = Config::load(&door.config)?;
     let most = config.limits.plugins.file_mib.saturating_mul(1 << 20);
     let mut fetched = match args.source.strip_prefix("oci://") {
-        Some(reference) => oci::fetch(reference, most).await?,
+        Some(reference) => {
+            let authorities = oci::Authorities {
+                given: args.ca.as_deref(),
+                of_the_site: config.site.outgoing_ca.as_deref(),
+            };
+            oci::fetch(reference, most, authorities).await?
+        }
         None => of_file(Path::new(&args.source), most)?,
     };
     if let Some(file) = &args.signature {

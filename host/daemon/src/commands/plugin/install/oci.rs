@@ -6,9 +6,11 @@
 //! What was read has the digest that the manifest says, and the manifest the one that the reference says, if it says one.
 //! Who made it is for the signature to say: a registry is not trusted with that.
 
+use std::path::Path;
 use std::time::Duration;
 
-use oci_client::client::{ClientConfig, ClientProtocol};
+use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
+use oci_client::errors::OciDistributionError;
 use oci_client::manifest::OciDescriptor;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
@@ -25,18 +27,36 @@ const SIGNATURE: &str = "application/vnd.archipel.signature.minisign";
 const USER: &str = "ARCHIPEL_REGISTRY_USER";
 const PASSWORD: &str = "ARCHIPEL_REGISTRY_PASSWORD";
 
+/// Files of authorities that a registry's certificate may come from, besides those of the machine.
+#[derive(Clone, Copy)]
+pub(super) struct Authorities<'a> {
+    /// On the command line.
+    pub(super) given: Option<&'a Path>,
+    /// In the site file, for all that leaves.
+    pub(super) of_the_site: Option<&'a Path>,
+}
+
 /// Fetches `HOST/REPOSITORY:TAG` or `HOST/REPOSITORY@DIGEST`.
-pub(super) async fn fetch(reference: &str, most: u64) -> Result<Fetched, Failure> {
+pub(super) async fn fetch(
+    reference: &str,
+    most: u64,
+    authorities: Authorities<'_>,
+) -> Result<Fetched, Failure> {
     let image: Reference = reference.parse().map_err(|error| {
         Failure::environment(format!("oci://{reference}: {error}; write oci://HOST/REPOSITORY:TAG"))
     })?;
-    let failed = |error: oci_client::errors::OciDistributionError| {
-        Failure::environment(format!("oci://{reference}: {error}"))
-    };
+    let failed =
+        |error: OciDistributionError| Failure::environment(format!("oci://{reference}: {}", why(&error)));
     // The one provider of this program; that there is one already is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let roots = authorities.given.or(authorities.of_the_site).map(archipel_egress::tls::authorities);
+    let roots = roots.transpose().map_err(Failure::environment)?.unwrap_or_default();
     let client = Client::new(ClientConfig {
-        protocol: protocol(&image),
+        protocol: protocol(&image, authorities.given.is_some()),
+        extra_root_certificates: roots
+            .into_iter()
+            .map(|data| Certificate { encoding: CertificateEncoding::Der, data })
+            .collect(),
         connect_timeout: Some(Duration::from_secs(10)),
         read_timeout: Some(Duration::from_secs(60)),
         user_agent: concat!("archipel/", env!("CARGO_PKG_VERSION")),
@@ -72,8 +92,8 @@ async fn signature(
     image: &Reference,
     auth: &RegistryAuth,
 ) -> Result<Option<String>, Failure> {
-    let failed = |error: oci_client::errors::OciDistributionError| {
-        Failure::environment(format!("the signatures of oci://{image}: {error}"))
+    let failed = |error: OciDistributionError| {
+        Failure::environment(format!("the signatures of oci://{image}: {}", why(&error)))
     };
     let index = client.pull_referrers(image, Some(SIGNATURE)).await.map_err(failed)?;
     let Some(entry) = index.manifests.first() else { return Ok(None) };
@@ -101,12 +121,27 @@ async fn blob(
     client
         .pull_blob(image, layer, &mut bytes)
         .await
-        .map_err(|error| Failure::environment(format!("oci://{image}: {error}")))?;
+        .map_err(|error| Failure::environment(format!("oci://{image}: {}", why(&error))))?;
     Ok(bytes.bytes)
 }
 
-/// A registry on this machine speaks plain HTTP, as other clients have it too; every other one TLS.
-fn protocol(image: &Reference) -> ClientProtocol {
+/// An error with what caused it: that a certificate is nobody's stands last.
+fn why(error: &OciDistributionError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(current) = cause {
+        let more = current.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = current.source();
+    }
+    text
+}
+
+/// A registry on this machine speaks plain HTTP, as other clients have it too, but where its authority is named; every other
+/// one speaks TLS.
+fn protocol(image: &Reference, is_vouched_for: bool) -> ClientProtocol {
     let registry = image.resolve_registry();
     let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
     let is_here = host == "localhost"
@@ -114,7 +149,7 @@ fn protocol(image: &Reference) -> ClientProtocol {
             .trim_matches(['[', ']'])
             .parse::<std::net::IpAddr>()
             .is_ok_and(|address| address.is_loopback());
-    if is_here { ClientProtocol::Http } else { ClientProtocol::Https }
+    if is_here && !is_vouched_for { ClientProtocol::Http } else { ClientProtocol::Https }
 }
 
 /// Takes what it is given, up to a bound: a registry may send more than it said.
@@ -167,8 +202,9 @@ mod tests {
             ("127.0.0.1.example.org/a:1", false),
             ("10.0.0.1:5000/a:1", false),
         ] {
-            let is_plain = matches!(protocol(&reference.parse().unwrap()), ClientProtocol::Http);
-            assert_eq!(is_plain, plain, "{reference}");
+            let image = reference.parse().unwrap();
+            assert_eq!(matches!(protocol(&image, false), ClientProtocol::Http), plain, "{reference}");
+            assert!(matches!(protocol(&image, true), ClientProtocol::Https), "{reference}");
         }
     }
 }

@@ -77,7 +77,7 @@ async fn a_plugin_shows_a_client_certificate_that_it_never_sees() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_without_a_certificate_or_with_anothers_is_not_let_in_and_the_log_says_why() {
+async fn a_client_without_a_certificate_or_with_anothers_is_not_let_in_and_the_log_says_so() {
     let (origin, visitors) = demanding().await;
     // Whole, and of an authority that the far side does not know.
     let strange =
@@ -94,7 +94,9 @@ async fn a_client_without_a_certificate_or_with_anothers_is_not_let_in_and_the_l
         let log = daemon.log();
         let line =
             log.lines().find(|line| line.contains("was broken off")).unwrap_or_else(|| panic!("{log}"));
-        assert!(line.contains("leaky-mapper") && line.contains(alert), "{line}");
+        // In TLS 1.3 a client has done its part before the server judges it: its alert meets the request or comes before it.
+        let is_told = line.contains(alert) || line.contains("was closed before the request was sent");
+        assert!(line.contains("leaky-mapper") && is_told, "{line}");
         assert!(!log.contains("PRIVATE KEY") && !told.to_string().contains("PRIVATE KEY"));
     }
     assert_eq!(*visitors.lock().unwrap(), []);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
 /// The certificates of those who came in, in order; `None` = they showed none.
@@ -50,8 +51,12 @@ pub(crate) async fn https(before: &str, clients: Option<&Path>) -> (String, Visi
             let (stream, _) = listener.accept().await.unwrap();
             let (acceptor, to, noted) = (acceptor.clone(), to.clone(), Arc::clone(&noted));
             tokio::spawn(async move {
-                // A daemon that is killed, or is not let in, is part of the tests.
-                let Ok(mut outer) = acceptor.accept(stream).await else { return };
+                let mut outer = match acceptor.accept(stream).into_fallible().await {
+                    Ok(outer) => outer,
+                    // Who is killed, or is not let in, is part of the tests. Closed with bytes unread the connection would be
+                    // reset, and the alert lost on its way.
+                    Err((_, mut stream)) => return drop(stream.read_to_end(&mut Vec::new()).await),
+                };
                 let chain = outer.get_ref().1.peer_certificates();
                 noted.lock().unwrap().push(chain.and_then(|chain| chain.first().cloned()));
                 let Ok(mut inner) = TcpStream::connect(to).await else { return };

@@ -225,14 +225,15 @@ secrets = [{{ name = "captured.*", origin = "{endpoint}", methods = ["POST"], pa
     for (form, key, expected) in [
         ("Action=DescribeVpcs&Version=2016-11-15", right.as_str(), 200),
         ("Action=CreateVpc&Version=2016-11-15&CidrBlock=10.9.0.0%2F16", right.as_str(), 200),
-        ("Action=CreateKeyPair&Version=2016-11-15&KeyName=a%20b%2Bc%E2%82%AC", right.as_str(), 200),
+        // Spelled as botocore spells forms: moto takes a form apart, and signs what botocore makes of the parts.
+        ("Action=CreateKeyPair&Version=2016-11-15&KeyName=a+b%2Bc%E2%82%AC", right.as_str(), 200),
         ("Action=DescribeVpcs&Version=2016-11-15", wrong.as_str(), 401),
     ] {
         let source = given(&mut state, key.as_bytes());
         let (status, answer) = post(&mut state, &format!("{endpoint}/"), form, source, ec2()).await.unwrap();
         assert_eq!(status, expected, "{form}: {answer}");
     }
-    // Bound to a region: what is signed for another is not taken for this one.
+    // What is signed for one service is not taken by another.
     let source = given(&mut state, right.as_bytes());
     let s3 = Placement::Sigv4(Sigv4Scope { region: "us-east-1".into(), service: "s3".into() });
     let (status, _) =

@@ -48,6 +48,14 @@ pub fn plugin(name: &str) -> Result<Vec<u8>> {
     std::fs::read(&file).with_context(|| format!("reading {}", file.display()))
 }
 
+/// The file of a component with a lock of its own.
+///
+/// # Errors
+/// When it was not built.
+pub fn apart(name: &str) -> Result<PathBuf> {
+    existing(plugins()?.join("apart").join(format!("{name}.wasm")), "cargo xtask plugins --all")
+}
+
 fn existing(path: PathBuf, command: &str) -> Result<PathBuf> {
     if !path.exists() {
         bail!("{} is not there; run `{command}` first", path.display());

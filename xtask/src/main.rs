@@ -30,7 +30,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Build the plugins (wasm32-wasip2) and put them into TARGET/plugins/dist, named as they are dropped.
-    Plugins,
+    Plugins {
+        /// Those too that have a lock of their own, into TARGET/plugins/dist/apart: `examples/rego-policy`.
+        #[arg(long)]
+        all: bool,
+    },
 
     /// Show a whole site at work: order, fulfil, swap the mapper while it serves, pull the plug, start again.
     ///
@@ -88,7 +92,13 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Plugins => plugins::build().map(|()| ExitCode::SUCCESS),
+        Command::Plugins { all } => {
+            plugins::build()?;
+            if all {
+                plugins::build_apart()?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Demo { once, port } => demo::run(once, port),
         Command::Test { peers } if peers.is_empty() => test::run(),
         Command::Test { peers } => peers::run(&peers),

@@ -21,6 +21,25 @@ pub(crate) fn build() -> Result<()> {
     collect_corpus()
 }
 
+/// Components outside the workspace, each with a lock of its own: what they need must not decide what the site is built of.
+const APART: [&str; 1] = ["examples/rego-policy"];
+
+/// The same for those that lie apart.
+pub(crate) fn build_apart() -> Result<()> {
+    make_sure_of(TARGET)?;
+    let target = places::plugin_target_dir()?.join("apart");
+    for folder in APART {
+        let mut command = cargo::cargo()?;
+        command.env("CARGO_TARGET_DIR", &target).current_dir(places::workspace().join(folder));
+        command.args(["build", "--quiet", "--locked", "--target", TARGET, "--profile", "plugin"]);
+        cargo::run(&mut command)?;
+        let name = folder.rsplit('/').next().unwrap_or(folder);
+        let built = target.join(TARGET).join("plugin").join(format!("{}.wasm", name.replace('-', "_")));
+        copy_new(&built, &places::dist()?.join("apart"), name)?;
+    }
+    Ok(())
+}
+
 /// The package whose examples are components that attack, each one thing.
 pub(crate) const CORPUS: &str = "hostile-corpus";
 
@@ -46,11 +65,16 @@ pub(crate) fn build_command(packages: &[String]) -> Result<Command> {
     Ok(command)
 }
 
-/// Installs the target where rustup manages the toolchain and it is missing.
+/// Installs the sandbox's target.
 pub(crate) fn make_sure_of_target() -> Result<()> {
+    make_sure_of(TARGET)
+}
+
+/// Installs a target where rustup manages the toolchain and it is missing.
+pub(crate) fn make_sure_of(target: &str) -> Result<()> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc)
-        .args(["--print", "target-libdir", "--target", TARGET])
+        .args(["--print", "target-libdir", "--target", target])
         .output()
         .context("starting rustc")?;
     let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -58,12 +82,12 @@ pub(crate) fn make_sure_of_target() -> Result<()> {
         return Ok(());
     }
     let added =
-        Command::new("rustup").args(["target", "add", TARGET]).current_dir(places::workspace()).status();
+        Command::new("rustup").args(["target", "add", target]).current_dir(places::workspace()).status();
     match added {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => bail!("rustup target add {TARGET} ended with {status}"),
+        Ok(status) => bail!("rustup target add {target} ended with {status}"),
         Err(error) => bail!(
-            "the target {TARGET} is not installed and rustup cannot be started ({error}); install it with your toolchain"
+            "the target {target} is not installed and rustup cannot be started ({error}); install it with your toolchain"
         ),
     }
 }

@@ -44,7 +44,7 @@ pub(crate) fn run() -> Result<ExitCode> {
 /// What everything that starts a site needs.
 pub(crate) fn builds() -> Result<[Step; 2]> {
     let mut plugins = Command::new(std::env::current_exe()?);
-    plugins.arg("plugins");
+    plugins.args(["plugins", "--all"]);
     Ok([Step::new("plugins", plugins), Step::new("host", build_host()?)])
 }
 

@@ -7,57 +7,114 @@
 //! | store | the same imports and WASI state | the same |
 //! | per call | slots, limiter, deadline, supervision, figures, conversions | instantiate, call, drop; the conversions too |
 //!
+//! And what a snapshot is worth to a large plugin ([`rego`]): ours starts each call from it; on bare wasmtime one baseline is
+//! prepared anew for each call, and the other is an instance that stays, with no isolation between users.
+//!
 //! Both sides are called in turns from one task of a multi-threaded runtime, as a request handler would.
 #![allow(clippy::expect_used, reason = "a bench that cannot measure has nothing to say")]
 
+mod asked;
+mod figures;
+mod rego;
 mod sampling;
 mod site;
 
 use std::sync::Arc;
 
-use archipel_model::plugin::{Credential, LoginOutcome, Operation, Resource};
-use archipel_model::{FederationUser, OrderId, SecretBytes};
-use archipel_runtime::bench::BareEngine;
-use serde_json::json;
+use archipel_model::plugin::{Credential, LoginOutcome, Operation};
+use archipel_model::{FederationUser, SecretBytes};
+use archipel_runtime::bench::{Bare, BareEngine};
+use tokio::sync::Mutex;
 
-use crate::sampling::{Turn, criterion, in_turn, measure};
-use crate::site::{Result, Site};
+use crate::sampling::{GOAL, Turn, criterion, in_turn, measure};
+use crate::site::{Place, Result, Setup, Site};
 
 fn main() -> Result<()> {
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let site = tokio.block_on(Site::start(0))?;
+    let place = Arc::new(Place::new()?);
+    place.drop_plugin(rego::PLUGIN, &rego::wasm()?)?;
+    place.write(&rego::policies()?)?;
+    let setup = Setup { policies: vec![rego::policy(rego::PLUGIN)], ..Setup::default() };
+    let site = tokio.block_on(Site::start_in(&place, setup))?;
     let engine = BareEngine::new()?;
     let mut criterion = criterion();
-    let turn = authorization(&site, &engine)?;
-    measure(
-        &mut criterion,
-        tokio.handle(),
-        "P1",
-        "one AAA call over bare wasmtime (authz-roles: is-authorized)",
-        &turn,
-    );
-    let turn = tokio.block_on(identity(&site, &engine))?;
+    let mut measure = |id: &str, what: &str, goal: Option<&str>, turn: &Turn| {
+        measure(&mut criterion, tokio.handle(), id, what, goal, turn);
+    };
+
+    let alice = asked::alice(&site);
+    let what = "one AAA call over bare wasmtime (authz-roles: is-authorized)";
+    measure("P1", what, GOAL, &authorization(&site, &engine, alice.clone())?);
+    let what = "the same with 10 KiB of the user's attributes";
+    let turn = authorization(&site, &engine, asked::with_attributes(alice))?;
+    measure("P1-10KiB", what, GOAL, &turn);
     let what = "one AAA call over bare wasmtime (aaa-local: get-federation-user)";
-    measure(&mut criterion, tokio.handle(), "P1-identity", what, &turn);
+    measure("P1-identity", what, GOAL, &tokio.block_on(identity(&site, &engine))?);
+
+    let bare = bare_rego(&site, &engine)?;
+    let what =
+        "a Rego policy (3.5 MB) fresh from its snapshot, over bare wasmtime fresh and prepared in each call";
+    measure("P1-rego-fresh", what, None, &rego_prepared(&site, bare)?);
+    let what = "the same over an instance on bare wasmtime that is used again and again";
+    measure("P1-rego-warm", what, None, &tokio.block_on(rego_warm(&site, bare))?);
     criterion.final_summary();
     tokio.block_on(site.stop());
     Ok(())
 }
 
-fn authorization(site: &Site, engine: &BareEngine) -> Result<Turn> {
+fn authorization(site: &Site, engine: &BareEngine, user: FederationUser) -> Result<Turn> {
     let bare = Arc::new(site.bare_authz_roles(engine)?);
-    let generation = site.runtime.site().current();
-    let plugin = Arc::clone(&generation.authorization.first().ok_or("no policy")?.plugin);
-    let user = Arc::new(alice(site));
-    let resource = Arc::new(compute(site, &user));
-    let context = Arc::new(site.context(Operation::Read));
+    let plugin = site.policy("authz-roles")?;
+    let resource = asked::compute(site, &user);
+    let asked = Arc::new((user, resource, site.context(Operation::Read)));
     Ok(Arc::new(move |ours_first| {
-        let (bare, plugin) = (Arc::clone(&bare), Arc::clone(&plugin));
-        let (user, resource, context) = (Arc::clone(&user), Arc::clone(&resource), Arc::clone(&context));
+        let (bare, plugin, asked) = (Arc::clone(&bare), Arc::clone(&plugin), Arc::clone(&asked));
         Box::pin(async move {
-            let ours = plugin.is_authorized(&user, &resource, &context);
+            let (user, resource, context) = &*asked;
+            let ours = plugin.is_authorized(user, resource, context);
             let (ours, baseline) =
-                in_turn(ours_first, ours, bare.is_authorized(&user, &resource, &context)).await;
+                in_turn(ours_first, ours, bare.is_authorized(user, resource, context)).await;
+            assert_eq!(ours.1.expect("ours allows"), baseline.1.expect("the baseline allows"));
+            (ours.0, baseline.0)
+        })
+    }))
+}
+
+/// The large plugin on bare wasmtime. It lives as long as the bench does, because instances borrow it.
+fn bare_rego(site: &Site, engine: &BareEngine) -> Result<&'static Bare> {
+    let config = rego::policy(rego::PLUGIN).config;
+    let bare = site.bare_of(engine, &rego::wasm()?, rego::PLUGIN, "authorization/rego-policy", &config)?;
+    Ok(Box::leak(Box::new(bare)))
+}
+
+fn rego_prepared(site: &Site, bare: &'static Bare) -> Result<Turn> {
+    let plugin = site.policy(rego::PLUGIN)?;
+    let asked = Arc::new((rego::question(site), rego::policies()?));
+    Ok(Arc::new(move |ours_first| {
+        let (plugin, asked) = (Arc::clone(&plugin), Arc::clone(&asked));
+        Box::pin(async move {
+            let ((user, resource, context), files) = &*asked;
+            let ours = plugin.is_authorized(user, resource, context);
+            let baseline = async { bare.prepared(files).await?.is_authorized(user, resource, context).await };
+            let (ours, baseline) = in_turn(ours_first, ours, baseline).await;
+            assert_eq!(ours.1.expect("ours allows"), baseline.1.expect("the baseline allows"));
+            (ours.0, baseline.0)
+        })
+    }))
+}
+
+async fn rego_warm(site: &Site, bare: &'static Bare) -> Result<Turn> {
+    let plugin = site.policy(rego::PLUGIN)?;
+    let asked = Arc::new(rego::question(site));
+    let warm = Arc::new(Mutex::new(bare.prepared(&rego::policies()?).await?));
+    Ok(Arc::new(move |ours_first| {
+        let (plugin, asked, warm) = (Arc::clone(&plugin), Arc::clone(&asked), Arc::clone(&warm));
+        Box::pin(async move {
+            let (user, resource, context) = &*asked;
+            let mut warm = warm.lock().await;
+            let ours = plugin.is_authorized(user, resource, context);
+            let (ours, baseline) =
+                in_turn(ours_first, ours, warm.is_authorized(user, resource, context)).await;
             assert_eq!(ours.1.expect("ours allows"), baseline.1.expect("the baseline allows"));
             (ours.0, baseline.0)
         })
@@ -91,38 +148,5 @@ async fn inner_token(site: &Site) -> Result<SecretBytes> {
     match generator.create_token(typed.into(), &site.context(Operation::Login)).await? {
         LoginOutcome::Issued { token, .. } => Ok(token),
         LoginOutcome::Challenge(_) => Err("aaa-local asks for more".into()),
-    }
-}
-
-fn alice(site: &Site) -> FederationUser {
-    FederationUser {
-        issuer: "https://site-a.example.org".to_owned(),
-        subject: site::ALICE.to_owned(),
-        name: "Alice".to_owned(),
-        email: Some("alice@example.org".to_owned()),
-        groups: vec!["physics".to_owned()],
-        entitlements: Vec::new(),
-        attributes: Vec::new(),
-        home_site: Some(site.id.clone()),
-        assurance: String::new(),
-        authenticated_at: site.clock.now(),
-        expires_at: None,
-    }
-}
-
-/// An order for a compute, as the policy is asked about it when its owner reads it.
-fn compute(site: &Site, user: &FederationUser) -> Resource {
-    Resource {
-        kind: "compute".to_owned(),
-        id: Some(OrderId::generate()),
-        cloud: Some("emulated".to_owned()),
-        site: site.id.clone(),
-        owner: Some(user.owner()),
-        group: Some("physics".to_owned()),
-        state: Some("fulfilled".to_owned()),
-        labels: vec![("project".to_owned(), "lattice".to_owned())],
-        spec: Some(json!({"name": "web", "image": "@cirros", "vcpu": 1, "ram_mib": 256})),
-        owner_usage: None,
-        group_usage: None,
     }
 }

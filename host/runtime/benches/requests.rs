@@ -9,6 +9,7 @@
 //! The site is made of real parts: sled on disk, the shipped plugins, identity, orders, the router of the public door.
 #![allow(clippy::expect_used, reason = "a bench that cannot measure has nothing to say")]
 
+mod figures;
 mod load;
 mod rest;
 mod sampling;
@@ -26,9 +27,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::figures::{percentile, row, timed};
 use crate::load::{Round, Target};
 use crate::rest::Rest;
-use crate::sampling::{Turn, criterion, in_turn, measure, percentile, row, timed};
+use crate::sampling::{GOAL, Turn, criterion, in_turn, measure};
 use crate::site::{Result, Site};
 
 /// As the daemon's, for both sides.
@@ -46,7 +48,7 @@ fn main() -> Result<()> {
     let rest = Arc::new(tokio.block_on(Rest::over(&site, Duration::ZERO))?);
     let turn = three_calls(&site, Arc::clone(&rest))?;
     let what = "GET of a compute with three fresh AAA calls, over the same calls on bare wasmtime";
-    measure(&mut criterion, tokio.handle(), "P2a", what, &turn);
+    measure(&mut criterion, tokio.handle(), "P2a", what, GOAL, &turn);
     tokio.block_on(parts("P2a", Arc::clone(&rest)))?;
     let what = "the same under 64 clients, over a bare axum handler";
     tokio.block_on(under_load("P2a-load", what, None, &rest))?;

@@ -5,17 +5,17 @@
 //! made of every single turn.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::Criterion;
 use futures::future::BoxFuture;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::runtime::Handle;
 
-/// What a line with a figure begins with; xtask looks for it.
-const MARKER: &str = "archipel-bench:";
-/// What our side may cost over the baseline.
-const GOAL: &str = "<=1.25";
+use crate::figures::{percentile, row, timed};
+
+/// What our side may cost over bare wasmtime.
+pub(crate) const GOAL: Option<&str> = Some("<=1.25");
 
 /// One measurement of each side; both must have succeeded. Told whether ours comes first.
 pub(crate) type Turn = Arc<dyn Fn(bool) -> BoxFuture<'static, (Duration, Duration)> + Send + Sync>;
@@ -43,16 +43,16 @@ pub(crate) async fn in_turn<A, B>(
     }
 }
 
-/// How long it took, and what came of it.
-pub(crate) async fn timed<T>(work: impl Future<Output = T>) -> (Duration, T) {
-    let began = Instant::now();
-    let answer = work.await;
-    (began.elapsed(), answer)
-}
-
 /// Takes turns for as long as criterion asks, in one task of `tokio`, and prints the row: medians, their ratio, and the
 /// 99th percentile of both, which has no goal because it varies ten times between runs on one machine.
-pub(crate) fn measure(criterion: &mut Criterion, tokio: &Handle, id: &str, what: &str, turn: &Turn) {
+pub(crate) fn measure(
+    criterion: &mut Criterion,
+    tokio: &Handle,
+    id: &str,
+    what: &str,
+    goal: Option<&str>,
+    turn: &Turn,
+) {
     let taken: Arc<Mutex<(Vec<f64>, Vec<f64>)>> = Arc::default();
     criterion.bench_function(id, |bencher| {
         bencher.iter_custom(|turns| {
@@ -75,19 +75,6 @@ pub(crate) fn measure(criterion: &mut Criterion, tokio: &Handle, id: &str, what:
     let (ours, baseline) = &*taken;
     row(&json!({
         "id": id, "what": what, "ours": percentile(ours, 50), "baseline": percentile(baseline, 50), "unit": "us",
-        "goal": GOAL, "p99_ours": percentile(ours, 99), "p99_baseline": percentile(baseline, 99), "turns": ours.len(),
+        "goal": goal, "p99_ours": percentile(ours, 99), "p99_baseline": percentile(baseline, 99), "turns": ours.len(),
     }));
-}
-
-/// Prints a row for xtask.
-pub(crate) fn row(figure: &Value) {
-    println!("{MARKER} {figure}");
-}
-
-/// Nearest rank, two decimal places.
-pub(crate) fn percentile(samples: &[f64], percent: usize) -> f64 {
-    let mut sorted = samples.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let at = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
-    (sorted.get(at).copied().unwrap_or(f64::NAN) * 100.0).round() / 100.0
 }

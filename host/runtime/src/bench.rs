@@ -1,15 +1,16 @@
-//! The same components without our runtime, for the benchmarks P1 and P2: bare wasmtime with the same engine
-//! configuration, the same imports and the same WASI state; a fresh instance per call, and nothing else: no limiter, no
-//! deadline, no slots, no own threads, no figures.
+//! The same components without our runtime, for the benchmarks: bare wasmtime with the same engine configuration, the
+//! same imports and the same WASI state; a fresh instance per call or one that is kept, and nothing else: no limiter, no
+//! deadline, no slots, no own threads, no figures, no snapshot.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use archipel_bindings::latest::exports::archipel::plugin::lifecycle::File;
 use archipel_model::plugin::{Context, Decision, Resource, Verdict};
 use archipel_model::{Error, FederationUser, SecretBytes};
 use futures::future::BoxFuture;
 use serde_json::Value;
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::component::{Component, Instance, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
 use crate::call::{Answer, Call};
@@ -47,6 +48,15 @@ impl BareEngine {
         let mut linker = Linker::new(&engine);
         add_to_linker(&mut linker).map_err(in_words)?;
         Ok(Self { engine, linker, limits })
+    }
+
+    /// Machine code of a component, as wasmtime makes it in this process: neither checked nor prepared nor kept.
+    ///
+    /// # Errors
+    /// What the compiler says.
+    pub fn precompile(&self, wasm: &[u8]) -> Result<Vec<u8>, String> {
+        let engine = engine::compiling(&self.limits).map_err(in_words)?;
+        engine.precompile_component(wasm).map_err(in_words)
     }
 
     /// Compiles a component and prepares to call it. `binding` is its name in the site file, because keys are per
@@ -149,20 +159,37 @@ impl Bare {
         resource: &Resource,
         context: &Context,
     ) -> Result<Decision, Error> {
-        let (user, resource, context) = (
-            convert::user_to_wit(user),
-            convert::resource_to_wit(resource),
-            convert::context_to_wit(context),
-        );
-        self.call("authorization.is-authorized", |call| {
-            Box::pin(async move {
-                let Some(indices) = &call.exports.authorization else { return Ok(Err(absent())) };
-                let guest = indices.load(&mut *call.store, call.instance)?;
-                let answer = guest.call_is_authorized(&mut *call.store, &user, &resource, &context).await?;
-                Ok(answer.map_err(convert::error).and_then(convert::decision))
-            })
-        })
-        .await
+        let mut store = self.store("authorization.is-authorized");
+        let answer = async {
+            let instance = self.pre.instantiate_async(&mut store).await?;
+            let call = Call { store: &mut store, instance: &instance, exports: &self.exports };
+            is_authorized(call, user, resource, context).await
+        };
+        let answer: Answer<Decision> = answer.await;
+        answer.map_err(|error| Error::internal(in_words(error)))?
+    }
+
+    /// An instance that is prepared with the files of its folders, and kept.
+    ///
+    /// # Errors
+    /// What its `lifecycle.init` says, or wasmtime, as an internal error.
+    pub async fn prepared(&self, files: &[(String, Vec<u8>)]) -> Result<WarmBare<'_>, Error> {
+        let mut store = self.store("lifecycle.init");
+        let made = async {
+            let instance = self.pre.instantiate_async(&mut store).await?;
+            let Some(indices) = &self.exports.lifecycle else { return Ok(Err(absent())) };
+            let guest = indices.load(&mut store, &instance)?;
+            let file = |(path, contents): &(String, Vec<u8>)| File {
+                path: path.clone(),
+                contents: contents.clone(),
+            };
+            let files: Vec<File> = files.iter().map(file).collect();
+            let answer = guest.call_init(&mut store, &files).await?;
+            Ok(answer.map_err(convert::error).map(|()| instance))
+        };
+        let made: Answer<Instance> = made.await;
+        let instance = made.map_err(|error| Error::internal(in_words(error)))??;
+        Ok(WarmBare { bare: self, store, instance })
     }
 
     async fn call<R>(
@@ -170,13 +197,7 @@ impl Bare {
         function: &'static str,
         job: impl for<'a> FnOnce(Call<'a>) -> BoxFuture<'a, Answer<R>>,
     ) -> Result<R, Error> {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let info =
-            CallInfo { class: CallClass::Aaa, function, request_id: String::new(), order: None, deadline };
-        let mut store =
-            Store::new(&self.engine, CallState::new(Arc::clone(&self.context), info, self.bounds));
-        // Epochs are compiled in, and nothing advances them here.
-        store.set_epoch_deadline(u64::MAX / 2);
+        let mut store = self.store(function);
         let answer = async {
             let instance = self.pre.instantiate_async(&mut store).await?;
             job(Call { store: &mut store, instance: &instance, exports: &self.exports }).await
@@ -184,6 +205,61 @@ impl Bare {
         let answer: Answer<R> = answer.await;
         answer.map_err(|error| Error::internal(in_words(error)))?
     }
+
+    fn store(&self, function: &'static str) -> Store<CallState> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let info =
+            CallInfo { class: CallClass::Aaa, function, request_id: String::new(), order: None, deadline };
+        let mut store =
+            Store::new(&self.engine, CallState::new(Arc::clone(&self.context), info, self.bounds));
+        // Epochs are compiled in, and nothing advances them here.
+        store.set_epoch_deadline(u64::MAX / 2);
+        store
+    }
+}
+
+/// An instance that is used again and again, as no AAA call of the runtime ever is.
+pub struct WarmBare<'b> {
+    bare: &'b Bare,
+    store: Store<CallState>,
+    instance: Instance,
+}
+
+impl std::fmt::Debug for WarmBare<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WarmBare").finish_non_exhaustive()
+    }
+}
+
+impl WarmBare<'_> {
+    /// `authorization.is-authorized` in this instance.
+    ///
+    /// # Errors
+    /// The plugin's own error, or what wasmtime says as an internal one.
+    pub async fn is_authorized(
+        &mut self,
+        user: &FederationUser,
+        resource: &Resource,
+        context: &Context,
+    ) -> Result<Decision, Error> {
+        let call = Call { store: &mut self.store, instance: &self.instance, exports: &self.bare.exports };
+        let answer = is_authorized(call, user, resource, context).await;
+        answer.map_err(|error| Error::internal(in_words(error)))?
+    }
+}
+
+async fn is_authorized(
+    call: Call<'_>,
+    user: &FederationUser,
+    resource: &Resource,
+    context: &Context,
+) -> Answer<Decision> {
+    let (user, resource, context) =
+        (convert::user_to_wit(user), convert::resource_to_wit(resource), convert::context_to_wit(context));
+    let Some(indices) = &call.exports.authorization else { return Ok(Err(absent())) };
+    let guest = indices.load(&mut *call.store, call.instance)?;
+    let answer = guest.call_is_authorized(&mut *call.store, &user, &resource, &context).await?;
+    Ok(answer.map_err(convert::error).and_then(convert::decision))
 }
 
 fn absent() -> Error {

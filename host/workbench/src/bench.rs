@@ -127,10 +127,12 @@ impl Workbench {
         let clock = Arc::new(TurnedClock::at(case.now));
         let tape = Arc::new(far_side(&case, &http, &grant)?);
         let services = services(&case, &site, &clock, &tape).await?;
+        let usual = RuntimeOptions::new(&plugins, folder.path().join("compiled"), [0x77; 32]);
         let options = RuntimeOptions {
             compiler: compiler.clone(),
             watch: false,
-            ..RuntimeOptions::new(&plugins, folder.path().join("compiled"), [0x77; 32])
+            folders_root: case.folders.clone().unwrap_or_else(|| usual.folders_root.clone()),
+            ..usual
         };
         let runtime = Runtime::start(config, services, options).await.map_err(|error| machine(&error))?;
         let status = runtime.admin().get(&name);
@@ -219,6 +221,7 @@ fn granted(requested: &Requested, case: &Case) -> GrantConfig {
     grant.storage = missing.storage.map_or(grant.storage, ByteSize);
     let purpose = |purpose| SigningGrant { purpose, lifetime_s_max: 12 * 3600 };
     grant.crypto.extend(missing.crypto.into_iter().map(purpose));
+    grant.folders.extend(missing.folders);
     grant.pin = Some(Pin::Capabilities);
     grant
 }

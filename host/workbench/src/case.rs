@@ -35,6 +35,9 @@ pub struct Case {
     pub specs: BTreeMap<String, Value>,
     /// A recording of HTTP exchanges, relative to the case's file.
     pub http: Option<PathBuf>,
+    /// Where the folders lie that the plugin asks for: the folder of the case's file.
+    #[serde(skip)]
+    pub folders: Option<PathBuf>,
     /// What the clock shows at the start.
     pub now: Timestamp,
     /// Of random numbers.
@@ -82,6 +85,7 @@ impl Default for Case {
             token: Token::default(),
             specs: BTreeMap::new(),
             http: None,
+            folders: None,
             now: Timestamp::from_millis(1_795_305_600_000),
             seed: 1,
         }
@@ -127,7 +131,7 @@ impl Asker {
 }
 
 impl Case {
-    /// Reads a case; `http` becomes relative to its folder.
+    /// Reads a case; what it names is looked for in its own folder.
     ///
     /// # Errors
     /// In words.
@@ -135,8 +139,12 @@ impl Case {
         let in_words = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
         let text = std::fs::read_to_string(file).map_err(|error| in_words(&error))?;
         let mut case: Self = serde_json::from_str(&text).map_err(|error| in_words(&error))?;
-        let folder = file.parent().unwrap_or(Path::new(""));
+        let folder = match file.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
         case.http = case.http.map(|http| folder.join(http));
+        case.folders = Some(folder.to_owned());
         Ok(case)
     }
 
@@ -186,12 +194,13 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_is_looked_for_beside_its_case() {
+    fn recordings_and_folders_are_looked_for_beside_their_case() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("case.json");
         std::fs::write(&file, r#"{"http": "exchanges.json", "user": {"subject": "bob"}}"#).unwrap();
         let case = Case::read(&file).unwrap();
         assert_eq!(case.http.unwrap(), folder.path().join("exchanges.json"));
+        assert_eq!(case.folders.unwrap(), folder.path());
         assert_eq!((case.user.subject.as_str(), case.user.name.as_str()), ("bob", "Alice"));
     }
 }

@@ -1,5 +1,5 @@
 //! Whole-system tests: each starts a daemon of its own, with real components, and talks to it as people do. They run side
-//! by side. Build what they need first: `cargo xtask plugins && cargo build --bins`, or all of it by `cargo xtask test`.
+//! by side. Build what they need first: `cargo xtask plugins --all && cargo build --bins`, or all of it by `cargo xtask test`.
 
 #![allow(
     clippy::unwrap_used,
@@ -28,6 +28,7 @@ mod life_of_orders;
 mod lifecycle;
 mod memory_watch;
 mod powers;
+mod rego_policy;
 mod replayed_openstack;
 mod scheduler;
 mod second_language;

@@ -65,7 +65,15 @@ pub(crate) struct Terms<'a> {
     pub(crate) served: &'a Result<Option<Served>, Refusal>,
 }
 
-/// Makes a binding, or keeps the one there is where nothing changed.
+/// What came of a place.
+pub(crate) struct Place {
+    /// Who serves there.
+    pub(crate) binding: Arc<Binding>,
+    /// Why it serves as before, where only the files of granted folders are new and cannot be used.
+    pub(crate) kept_because: Option<Refusal>,
+}
+
+/// Makes a binding, or keeps the one there is where nothing changed, or where nothing changed but files that it cannot use.
 pub(crate) async fn admit(
     loader: &Loader,
     services: &Services,
@@ -74,7 +82,7 @@ pub(crate) async fn admit(
     plugin: &Arc<Plugin>,
     terms: Terms<'_>,
     previous: Option<&Arc<Binding>>,
-) -> Result<Arc<Binding>, Refusal> {
+) -> Result<Place, Refusal> {
     for interface in &want.needs {
         if !plugin.interfaces.iter().any(|exported| exported == interface) {
             return Err(Refusal::MissingInterface {
@@ -98,19 +106,48 @@ pub(crate) async fn admit(
     }
     let root = folders_root.to_owned();
     let folders = grants.folders.clone();
-    let files = blocking(move || granted_files(&root, &folders)).await?.map_err(Refusal::Trial)?;
+    let files = blocking(move || granted_files(&root, &folders)).await?.map_err(Refusal::Trial);
 
     let config_json = config.to_string();
     let gate = want.concurrency.clamp(1, Semaphore::MAX_PERMITS);
-    if let Some(same) = previous.filter(|known| {
+    let same = previous.filter(|known| {
         known.plugin.digest == plugin.digest
             && known.context.config_json == config_json
             && known.context.grants == grants
             && known.concurrency == gate
-            && files_equal(&known.files, &files)
-    }) {
-        return Ok(Arc::clone(same));
+    });
+    let kept = |known: &Arc<Binding>, kept_because| Place { binding: Arc::clone(known), kept_because };
+    if let (Some(same), Ok(files)) = (same, &files)
+        && files_equal(&same.files, files)
+    {
+        return Ok(kept(same, None));
     }
+    let made = async {
+        let new = New { want, plugin, older, previous, config_json, grants, files: files?, gate };
+        make(loader, services, new).await
+    };
+    match (made.await, same) {
+        (Ok(binding), _) => Ok(Place { binding, kept_because: None }),
+        (Err(refusal), Some(same)) => Ok(kept(same, Some(Refusal::Folders(refusal.to_string())))),
+        (Err(refusal), None) => Err(refusal),
+    }
+}
+
+/// Everything that a new binding is made of.
+struct New<'a> {
+    want: &'a Want,
+    plugin: &'a Arc<Plugin>,
+    older: Option<&'a Plugin>,
+    previous: Option<&'a Arc<Binding>>,
+    config_json: String,
+    grants: EffectiveGrants,
+    files: Files,
+    gate: usize,
+}
+
+/// Prepares, and tries.
+async fn make(loader: &Loader, services: &Services, new: New<'_>) -> Result<Arc<Binding>, Refusal> {
+    let New { want, plugin, older, previous, config_json, grants, files, gate } = new;
     // Drivers stay warm and prepare themselves once in many calls; an AAA call is a fresh instance.
     let preparation = want.is_aaa().then(|| Preparation {
         binding: want.binding.clone(),

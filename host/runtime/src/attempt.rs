@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::admission::{self, Terms, Want};
-use crate::call::{Binding, Plugin};
+use crate::admission::{self, Place, Terms, Want};
+use crate::call::Plugin;
 use crate::catalogue::Candidate;
 use crate::config::RuntimeConfig;
 use crate::manager::Manager;
@@ -67,8 +67,14 @@ impl Manager {
         let mut first: Option<Refusal> = last.clone();
         for version in newest.into_iter().chain(older) {
             match self.admit_all(wants, version, terms).await {
-                Ok(bindings) => {
-                    attempt.admitted.extend(bindings.into_iter().map(|(name, binding)| (name, Ok(binding))));
+                Ok(places) => {
+                    for (binding, place) in places {
+                        if let Some(refusal) = place.kept_because {
+                            tracing::warn!(plugin = name, binding, %refusal, "it serves on as it was prepared before");
+                            first.get_or_insert(refusal);
+                        }
+                        attempt.admitted.insert(binding, Ok(place.binding));
+                    }
                     attempt.serving.insert(name.to_owned(), Arc::clone(version));
                     if config.shadow_of(name).is_none()
                         && let Ok(before) = &served
@@ -105,11 +111,11 @@ impl Manager {
         wants: &[Want],
         version: &Arc<Plugin>,
         terms: Terms<'_>,
-    ) -> Result<Vec<(String, Arc<Binding>)>, Refusal> {
-        let mut bindings = Vec::with_capacity(wants.len());
+    ) -> Result<Vec<(String, Place)>, Refusal> {
+        let mut places = Vec::with_capacity(wants.len());
         for want in wants {
             let previous = self.bindings.get(&want.binding);
-            let binding = admission::admit(
+            let place = admission::admit(
                 &self.loader,
                 &self.services,
                 &self.folders_root,
@@ -119,8 +125,8 @@ impl Manager {
                 previous,
             )
             .await?;
-            bindings.push((want.binding.clone(), binding));
+            places.push((want.binding.clone(), place));
         }
-        Ok(bindings)
+        Ok(places)
     }
 }

@@ -37,6 +37,8 @@ pub const CHILD_ARG: &str = "__compile";
 
 /// Open files of the child: its three pipes.
 const FILES: u64 = 3;
+/// How much lower than the API's its priority is, and than that of plugins' threads.
+const NICE: i32 = 10;
 /// Bytes of an answer besides its machine code.
 const TELLING: u64 = 64 << 20;
 
@@ -255,6 +257,8 @@ fn child() -> Result<(), String> {
         _ => Err(format!("{name} is missing; this subcommand is for the daemon's own use")),
     };
     confine(bound("MEMORY_MIB")?, bound("CPU_S")?)?;
+    // Nobody waits for a new version as calls of the old one are waited for.
+    let _ = rustix::process::nice(NICE);
     let job = Job::read(std::io::stdin().lock()).map_err(|error| error.to_string())?;
     let (answer, code) = work(&job);
     answer.write(std::io::stdout().lock(), &code).map_err(|error| error.to_string())

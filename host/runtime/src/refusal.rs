@@ -165,6 +165,11 @@ pub enum Refusal {
         /// `sha256:...`.
         digest: String,
     },
+    /// The files of its granted folders are new, and it cannot be prepared with them.
+    #[error(
+        "the files of its granted folders cannot be used, and it serves on with those before: {0}; mend them, then `archipel plugin reload`"
+    )]
+    Folders(String),
     /// It asks for more than the versions that served before, though not for more than is granted.
     #[error(
         "{beside}, which the versions that served before did not; the grant has room for it, but such a version waits for you: if you trust it, write accept = [\"{digest}\"] under [grants.{plugin}] (archipel plugin grant {plugin} --accept --write)"

@@ -18,6 +18,7 @@ use crate::catalogue::{Candidate, Catalogue, Entry};
 use crate::config::RuntimeConfig;
 use crate::figures::Figures;
 use crate::manager::Command;
+use crate::refusal::Refusal;
 use crate::site;
 
 /// What everybody reads.
@@ -111,7 +112,7 @@ impl Record {
         };
         let problem = entry.refused.as_ref().map(ToString::to_string).or(problem);
         let problem = match (&entry.serving, problem) {
-            (Some(serving), Some(problem)) => {
+            (Some(serving), Some(problem)) if !matches!(entry.refused, Some(Refusal::Folders(_))) => {
                 Some(format!("the newest file cannot serve, {} goes on: {problem}", serving.digest))
             }
             (_, problem) => problem,

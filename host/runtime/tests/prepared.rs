@@ -41,7 +41,8 @@ async fn a_snapshot_is_kept_for_the_next_start() {
 #[tokio::test(flavor = "multi_thread")]
 async fn files_that_changed_are_prepared_anew() {
     // The first byte of the first file.
-    let init = "(i32.store8 (i32.const 216) (i32.load8_u (i32.load offset=8 (local.get $files))))";
+    let init = "(i32.store8 (i32.const 216) (i32.load8_u (i32.load offset=8 (local.get $files))))
+        (if (i32.eq (i32.load8_u (i32.const 216)) (i32.const 63)) (then unreachable))";
     let plugin = prepared(init, "(i64.load8_u (i32.const 216))");
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("policies")).unwrap();
@@ -57,6 +58,18 @@ async fn files_that_changed_are_prepared_anew() {
     site.runtime.admin().reload(None).await.unwrap();
     assert_eq!(site.told().await, u64::from(b'B'));
     assert!(site.status("authz").start.contains("from a snapshot"));
+
+    // A policy that cannot be read closes nothing: the one before decides until it is mended.
+    std::fs::write(&policy, "?").unwrap();
+    site.runtime.admin().reload(None).await.unwrap();
+    assert_eq!(site.told().await, u64::from(b'B'));
+    let status = site.status("authz");
+    let error = status.last_error.unwrap();
+    assert_eq!(status.state, PluginState::Live);
+    assert!(error.starts_with("the files of its granted folders cannot be used"), "{error}");
+    std::fs::write(&policy, "C").unwrap();
+    site.runtime.admin().reload(None).await.unwrap();
+    assert_eq!((site.told().await, site.status("authz").last_error), (u64::from(b'C'), None));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -65,7 +65,24 @@ async fn a_policy_in_rego_decides_from_its_snapshot_and_is_read_again_at_a_reloa
 
     let data = std::fs::read_to_string(policies.join("data.json")).unwrap();
     std::fs::write(policies.join("data.json"), data.replace("\"@cirros\"", "\"@windows\"")).unwrap();
-    daemon.admin().post("/v1/admin/plugins/actions/reload", &json!({})).await.unwrap().success().unwrap();
+    let reload = async || {
+        daemon.admin().post("/v1/admin/plugins/actions/reload", &json!({})).await.unwrap().success().unwrap();
+    };
+    reload().await;
     let order = create(&alice, "computes", &compute("web", "@windows", 1)).await;
     assert!(order.is_ok(), "the new data counts: {order:?}");
+
+    std::fs::write(policies.join("site.rego"), "package {").unwrap();
+    reload().await;
+    let status = daemon.plugin_state(PLUGIN, "live", None).await.unwrap();
+    let error = status["last_error"].as_str().unwrap();
+    assert!(error.starts_with("the files of its granted folders cannot be used"), "{error}");
+    assert_eq!(
+        alice
+            .get(&format!("/v1/computes/{}", order.unwrap()["id"].as_str().unwrap()))
+            .await
+            .unwrap()
+            .status(),
+        200
+    );
 }

@@ -7,7 +7,6 @@
 //! | start-cached | the same start again | |
 //! | memory-plugin | what a site with fifty holds more than one with a few, per plugin more | the file of such a plugin |
 //! | memory-rego | the same of a plugin of 3.5 MB | its file |
-//! | memory-warm | what a driver's idle instance holds | |
 //!
 //! Memory is the process's proportional share of what it has in memory (`Pss` of `/proc/self/smaps_rollup`), of sites that
 //! stand beside each other: what the allocator keeps of one that was stopped would blur it.
@@ -22,7 +21,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use archipel_model::LocalToken;
 use archipel_runtime::bench::BareEngine;
 use archipel_runtime::{CHILD_ARG, Compiler};
 use serde_json::{Value, json};
@@ -41,8 +39,6 @@ const MORE: usize = PLUGINS - 4;
 const STARTS: usize = 7;
 /// Large plugins whose memory is looked at.
 const LARGE: usize = 3;
-/// Clouds with one idle instance each.
-const CLOUDS: usize = 32;
 /// The allocator gives pages back some time after they were freed.
 const SETTLE: Duration = Duration::from_millis(500);
 
@@ -57,8 +53,6 @@ fn main() -> Result<ExitCode> {
 }
 
 async fn run() -> Result<()> {
-    // First, while little else was ever in memory.
-    memory_of_warm_instances().await?;
     let place = Arc::new(Place::new()?);
     let roles = component("authz-roles")?;
     for number in 1..=MORE {
@@ -132,31 +126,6 @@ async fn memory_of_large_ones() -> Result<()> {
     }));
     none.stop().await;
     all.stop().await;
-    Ok(())
-}
-
-async fn memory_of_warm_instances() -> Result<()> {
-    let place = Arc::new(Place::new()?);
-    let site = Site::start_in(&place, Setup { clouds: CLOUDS, ..setup(0)? }).await?;
-    let generation = site.runtime.site().current();
-    let token = LocalToken {
-        account: "shared".to_owned(),
-        secret: None,
-        expires_at: None,
-        attributes: json!({}).to_string(),
-        made_by: "bench".to_owned(),
-    };
-    let before = pss_kib().await?;
-    for cloud in generation.clouds.values() {
-        let specs = cloud.specs.as_ref().ok_or("the emulated cloud has no specs")?;
-        assert!(!specs.get_all_specs(&token).await?.is_empty(), "it offers something");
-    }
-    let after = pss_kib().await?;
-    row(&json!({
-        "id": "memory-warm", "what": "memory per idle warm instance of a driver (cloud-emulated)",
-        "ours": per(after - before, CLOUDS), "baseline": null, "unit": "KiB", "goal": null,
-    }));
-    site.stop().await;
     Ok(())
 }
 

@@ -218,6 +218,7 @@ pub(crate) fn component(name: &str) -> Result<Vec<u8>> {
     Ok(std::fs::read(&file).map_err(missing)?)
 }
 
+#[allow(clippy::indexing_slicing, reason = "JSON: what is not there is made")]
 fn configuration(setup: &Setup) -> Result<Value> {
     let policies = setup.policies.iter();
     let links = policies.clone().map(|policy| json!({"plugin": policy.plugin, "config": policy.config}));

@@ -105,7 +105,7 @@ pub enum EgressError {
 }
 
 /// An error with its causes. What matters stands last, as that the far side wants another certificate; some tell it twice.
-pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(current) = cause {

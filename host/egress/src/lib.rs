@@ -29,7 +29,7 @@ pub use body::{BoxError, ResponseBody};
 pub use channel::{Caller, Channel, Egress, EgressPolicy, Meter, SendOptions};
 pub use cookies::CookieJar;
 pub use dial::{Dialer, Wire};
-pub use error::{EgressError, Stage};
+pub use error::{EgressError, Stage, causes};
 pub use ledger::{DurableLedger, Ledger, LedgerWriter, RingLedger};
 pub use limits::EgressLimits;
 pub use origin::{Origin, OriginPattern};

@@ -9,6 +9,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use archipel_egress::causes;
 use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
 use oci_client::errors::OciDistributionError;
 use oci_client::manifest::OciDescriptor;
@@ -46,7 +47,7 @@ pub(super) async fn fetch(
         Failure::environment(format!("oci://{reference}: {error}; write oci://HOST/REPOSITORY:TAG"))
     })?;
     let failed =
-        |error: OciDistributionError| Failure::environment(format!("oci://{reference}: {}", why(&error)));
+        |error: OciDistributionError| Failure::environment(format!("oci://{reference}: {}", causes(&error)));
     // The one provider of this program; that there is one already is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let roots = authorities.given.or(authorities.of_the_site).map(archipel_egress::tls::authorities);
@@ -93,7 +94,7 @@ async fn signature(
     auth: &RegistryAuth,
 ) -> Result<Option<String>, Failure> {
     let failed = |error: OciDistributionError| {
-        Failure::environment(format!("the signatures of oci://{image}: {}", why(&error)))
+        Failure::environment(format!("the signatures of oci://{image}: {}", causes(&error)))
     };
     let index = client.pull_referrers(image, Some(SIGNATURE)).await.map_err(failed)?;
     let Some(entry) = index.manifests.first() else { return Ok(None) };
@@ -121,22 +122,8 @@ async fn blob(
     client
         .pull_blob(image, layer, &mut bytes)
         .await
-        .map_err(|error| Failure::environment(format!("oci://{image}: {}", why(&error))))?;
+        .map_err(|error| Failure::environment(format!("oci://{image}: {}", causes(&error))))?;
     Ok(bytes.bytes)
-}
-
-/// An error with what caused it: that a certificate is nobody's stands last.
-fn why(error: &OciDistributionError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(current) = cause {
-        let more = current.to_string();
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = current.source();
-    }
-    text
 }
 
 /// A registry on this machine speaks plain HTTP, as other clients have it too, but where its authority is named; every other

@@ -4,22 +4,21 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use archipel_egress::{Egress, EgressLimits, RingLedger};
 use archipel_model::plugin_admin::PluginState;
 use archipel_model::site::{CloudBinding, Generation};
 use archipel_model::{Clock, SiteId, SystemClock};
 use archipel_runtime::config::is_plugin_name;
 use archipel_runtime::grants::{ByteSize, EffectiveGrants, GrantConfig, Pin, Requested, SigningGrant};
 use archipel_runtime::{
-    AuthorizationConfig, CloudConfig, Compiler, HostCrypto, IdentityConfig, Randomness, Runtime,
-    RuntimeConfig, RuntimeLimits, RuntimeOptions, Services, explain,
+    AuthorizationConfig, CloudConfig, Compiler, IdentityConfig, Randomness, Runtime, RuntimeConfig,
+    RuntimeLimits, RuntimeOptions, explain,
 };
-use archipel_store::{MemoryEngine, Store};
-use archipel_vault::{KeySource, Keys, SecretSource, Vault};
+use archipel_vault::SecretSource;
 use serde_json::{Value, json};
 
-use crate::case::{CLOUD, Case, SITE};
+use crate::case::{CLOUD, Case};
 use crate::clock::TurnedClock;
+use crate::services::{egress, services};
 use crate::tape::{Live, Tape};
 
 /// The name of a plugin that is not there, where a site file must name one.
@@ -123,10 +122,12 @@ impl Workbench {
 
         let grant = granted(&manifest.capabilities, &case);
         let config = configuration(&name, &explained.interfaces, &case, grant.clone(), limits.clone());
-        let site: SiteId = SITE.parse().map_err(|error: archipel_model::Error| machine(&error))?;
         let clock = Arc::new(TurnedClock::at(case.now));
         let tape = Arc::new(far_side(&case, &http, &grant)?);
-        let services = services(&case, &site, &clock, &tape).await?;
+        let told = Arc::clone(&clock) as Arc<dyn Clock>;
+        let outgoing = egress(&told)?.with_dialer(Arc::clone(&tape) as _);
+        let services = services(told, outgoing, &secrets(&case), Randomness::seeded(case.seed)).await?;
+        let site = services.site.clone();
         let usual = RuntimeOptions::new(&plugins, folder.path().join("compiled"), [0x77; 32]);
         let options = RuntimeOptions {
             compiler: compiler.clone(),
@@ -272,51 +273,16 @@ fn far_side(case: &Case, http: &Http, grant: &GrantConfig) -> Result<Tape, Workb
         (Http::Replay, None) => Ok(Tape::closed()),
         (Http::Replay, Some(file)) => Tape::replay(file, case.secret_values()).map_err(WorkbenchError::Case),
         (Http::Live | Http::Record(_), _) => {
-            let egress = Arc::new(egress(Arc::new(SystemClock))?);
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+            let egress = Arc::new(egress(&clock)?);
             Ok(Tape::live(Live::new(egress, grant.private.clone()), case.secret_values()))
         }
     }
 }
 
-fn egress(clock: Arc<dyn Clock>) -> Result<Egress, WorkbenchError> {
-    let tls = archipel_egress::tls::client_config(None)
-        .map_err(|error| WorkbenchError::Machine(error.to_string()))?;
-    Ok(Egress::new(tls, RingLedger::new(1_000), clock, EgressLimits::default()))
-}
-
-async fn services(
-    case: &Case,
-    site: &SiteId,
-    clock: &Arc<TurnedClock>,
-    tape: &Arc<Tape>,
-) -> Result<Services, WorkbenchError> {
-    let clock = Arc::clone(clock) as Arc<dyn Clock>;
-    let sources: BTreeMap<String, SecretSource> = case
-        .secrets
-        .iter()
-        .map(|(name, value)| {
-            (name.clone(), SecretSource { value: Some(value.clone()), ..SecretSource::default() })
-        })
-        .collect();
-    let vault = Vault::load(&sources, Path::new("/"), &no_key())
-        .map_err(|error| WorkbenchError::Case(error.to_string()))?;
-    let store = Store::open(Arc::new(MemoryEngine::new()), site, Arc::clone(&clock))
-        .await
-        .map_err(|error| WorkbenchError::Machine(error.to_string()))?;
-    let egress = egress(Arc::clone(&clock))?.with_dialer(Arc::clone(tape) as _);
-    Ok(Services {
-        storage: store.plugin_storage(),
-        vault: Arc::new(vault),
-        egress: Arc::new(egress),
-        crypto: Arc::new(HostCrypto::new(Arc::new(Keys::from_master([0x77; 32])))),
-        audit: store.audit_sink(),
-        clock,
-        randomness: Randomness::seeded(case.seed),
-        site: site.clone(),
-    })
-}
-
-/// Cases hold their secrets in plain; none is sealed.
-pub(crate) fn no_key() -> KeySource {
-    KeySource::File("/nonexistent".into())
+fn secrets(case: &Case) -> BTreeMap<String, SecretSource> {
+    let plain = |(name, value): (&String, &String)| {
+        (name.clone(), SecretSource { value: Some(value.clone()), ..SecretSource::default() })
+    };
+    case.secrets.iter().map(plain).collect()
 }

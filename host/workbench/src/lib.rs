@@ -18,6 +18,7 @@ pub mod measure;
 mod rehearsal;
 mod report;
 mod serve;
+mod services;
 mod shown;
 mod tape;
 

@@ -39,20 +39,18 @@ impl Binding {
     /// Of a call that broke off: evidence, the log, a strike.
     fn keep(&self, info: &CallInfo, started: Instant, failure: &Failure, left: Left) {
         let plugin = &self.plugin;
-        // An answer that nobody can use is no break, but somebody made it: the log says who.
-        if let Failure::Typed(error) = failure
-            && error.has_code("plugin-answer")
-        {
-            tracing::warn!(
-                plugin = %plugin.name, binding = %self.context.name, digest = %plugin.digest, function = info.function,
-                request_id = %info.request_id, reason = %error.message,
-                "a plugin's answer was refused"
-            );
-        }
-        if let Failure::Typed(error) = failure
-            && convert::is_cut(error)
-        {
-            self.context.remark(info, "a plugin's error was cut: it has more than 2 KiB of text");
+        if let Failure::Typed(error) = failure {
+            // An answer that nobody can use is no break, but somebody made it: the log says who.
+            if error.has_code("plugin-answer") {
+                tracing::warn!(
+                    plugin = %plugin.name, binding = %self.context.name, digest = %plugin.digest, function = info.function,
+                    request_id = %info.request_id, reason = %error.message,
+                    "a plugin's answer was refused"
+                );
+            }
+            if convert::is_cut(error) {
+                self.context.remark(info, "a plugin's error was cut: it has more than 2 KiB of text");
+            }
         }
         let Some(broken) = left.broken else { return };
         let outcome = failure.outcome().as_str();

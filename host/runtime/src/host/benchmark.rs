@@ -104,9 +104,7 @@ fn states(words: &[String]) -> Result<Vec<State>, Error> {
     if words.is_empty() || words.len() > STATES {
         return Err(Error::invalid(format!("a wait names 1 to {STATES} states")));
     }
-    let known = |word: &String| State::ALL.iter().copied().find(|state| state.as_str() == word);
-    let unknown = |word: &String| Error::invalid(format!("there is no state {word:?}"));
-    words.iter().map(|word| known(word).ok_or_else(|| unknown(word))).collect()
+    words.iter().map(|word| word.parse()).collect()
 }
 
 impl broker::Host for CallState {

@@ -177,14 +177,12 @@ impl Broker for RestBroker {
 fn order(value: &Value) -> Result<BrokerOrder, Error> {
     let word = |name: &str| value.get(name).and_then(Value::as_str);
     let odd = || Error::internal("the site's answer is no order");
-    let state =
-        word("state").and_then(|word| State::ALL.iter().copied().find(|state| state.as_str() == word));
     let instance = value.get("instance");
     let addresses = instance.and_then(|instance| instance.get("addresses")).and_then(Value::as_array);
     Ok(BrokerOrder {
         id: word("id").ok_or_else(odd)?.parse()?,
         kind: word("kind").ok_or_else(odd)?.parse()?,
-        state: state.ok_or_else(odd)?,
+        state: word("state").ok_or_else(odd)?.parse()?,
         fault: value.pointer("/fault/message").and_then(Value::as_str).map(str::to_owned),
         instance_id: instance
             .and_then(|instance| instance.get("id"))

@@ -21,8 +21,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use archipel_runtime::Compiler;
 use archipel_runtime::bench::BareEngine;
-use archipel_runtime::{CHILD_ARG, Compiler};
 use serde_json::{Value, json};
 
 use crate::figures::{percentile, row};
@@ -43,13 +43,7 @@ const LARGE: usize = 3;
 const SETTLE: Duration = Duration::from_millis(500);
 
 fn main() -> Result<ExitCode> {
-    // It is its own compile process, as the daemon is.
-    if std::env::args().any(|arg| arg == CHILD_ARG) {
-        return Ok(archipel_runtime::compile_child_main());
-    }
-    let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    tokio.block_on(run())?;
-    Ok(ExitCode::SUCCESS)
+    site::as_the_daemon(run())
 }
 
 async fn run() -> Result<()> {

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,9 @@ use archipel_egress::{Egress, EgressLimits, RingLedger};
 use archipel_model::plugin::{Authorization, Context, Operation};
 use archipel_model::{Clock, SiteId, SystemClock};
 use archipel_runtime::bench::{Bare, BareEngine};
-use archipel_runtime::{Compiler, HostCrypto, Randomness, Runtime, RuntimeConfig, RuntimeOptions, Services};
+use archipel_runtime::{
+    CHILD_ARG, Compiler, HostCrypto, Randomness, Runtime, RuntimeConfig, RuntimeOptions, Services,
+};
 use archipel_store::{SledEngine, SledOptions, Store};
 use archipel_vault::{KeySource, Keys, Vault};
 use argon2::password_hash::{PasswordHasher, SaltString};
@@ -74,8 +77,6 @@ pub(crate) struct Setup {
     pub(crate) valid_for_ms: u32,
     /// More of the chain of authorization.
     pub(crate) policies: Vec<Policy>,
-    /// Clouds with the emulated driver.
-    pub(crate) clouds: usize,
     /// Whether it sees by itself what is dropped.
     pub(crate) watch: bool,
     /// Who compiles.
@@ -85,7 +86,7 @@ pub(crate) struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         let compiler = Compiler::InProcess;
-        Self { valid_for_ms: 0, policies: Vec::new(), clouds: 1, watch: false, compiler }
+        Self { valid_for_ms: 0, policies: Vec::new(), watch: false, compiler }
     }
 }
 
@@ -207,6 +208,16 @@ impl Site {
     }
 }
 
+/// Runs a bench whose executable is its own compile process, as the daemon's is.
+pub(crate) fn as_the_daemon(work: impl Future<Output = Result<()>>) -> Result<ExitCode> {
+    if std::env::args().any(|arg| arg == CHILD_ARG) {
+        return Ok(archipel_runtime::compile_child_main());
+    }
+    let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    tokio.block_on(work)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// A component as `cargo xtask plugins` left it, in the target folder that this bench was built in.
 pub(crate) fn component(name: &str) -> Result<Vec<u8>> {
     let executable = std::env::current_exe()?;
@@ -222,24 +233,10 @@ pub(crate) fn component(name: &str) -> Result<Vec<u8>> {
 fn configuration(setup: &Setup) -> Result<Value> {
     let policies = setup.policies.iter();
     let links = policies.clone().map(|policy| json!({"plugin": policy.plugin, "config": policy.config}));
-    let names = (1..=setup.clouds).map(|number| match number {
-        1 => "emulated".to_owned(),
-        other => format!("emulated-{other}"),
-    });
-    let clouds = names.map(|name| {
-        json!({
-            "name": name,
-            "driver": "cloud-emulated",
-            "mapper": "mapper-all-to-one",
-            "mapper_config": {"default": {"account": "shared"}},
-            "config": {"latency_ms": 1, "boot_ms": 10, "delete_ms": 10},
-        })
-    });
     let mut configuration = usual(setup.valid_for_ms)?;
     if let Some(chain) = configuration["authorization"].as_array_mut() {
         chain.extend(links);
     }
-    configuration["cloud"] = clouds.collect();
     for policy in policies {
         configuration["grants"][&policy.plugin] = policy.grant.clone();
     }
@@ -274,6 +271,13 @@ fn usual(valid_for_ms: u32) -> Result<Value> {
                 "default_role": "member",
                 "valid_for_ms": valid_for_ms,
             },
+        }],
+        "cloud": [{
+            "name": "emulated",
+            "driver": "cloud-emulated",
+            "mapper": "mapper-all-to-one",
+            "mapper_config": {"default": {"account": "shared"}},
+            "config": {"latency_ms": 1, "boot_ms": 10, "delete_ms": 10},
         }],
         "grants": {
             "aaa-local": {"crypto": [{"purpose": "session", "lifetime_s_max": 28800}], "pin": "capabilities"},

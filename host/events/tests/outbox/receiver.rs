@@ -3,14 +3,17 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
+use bytes::Bytes;
 use hmac::Mac as _;
+use http::HeaderMap;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::net::TcpListener;
 
 use crate::site::SECRET;
 
@@ -64,14 +67,13 @@ pub(crate) struct Receiver {
 impl Receiver {
     /// Answers 204 until it is told otherwise.
     pub(crate) async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let receiver = Self {
             url: format!("http://{}/hook", listener.local_addr().unwrap()),
             seen: Arc::default(),
             judge: Arc::new(Mutex::new(Arc::new(|_, _| Answer::Status(204)))),
         };
-        let router = Router::new().fallback(take).with_state(receiver.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        tokio::spawn(serve(listener, receiver.clone()));
         receiver
     }
 
@@ -95,7 +97,20 @@ impl Receiver {
     }
 }
 
-async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> Response {
+async fn serve(listener: TcpListener, receiver: Receiver) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let receiver = receiver.clone();
+        let service = service_fn(move |request| take(receiver.clone(), request));
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    }
+}
+
+async fn take(
+    receiver: Receiver,
+    request: http::Request<Incoming>,
+) -> hyper::Result<http::Response<Empty<Bytes>>> {
+    let (head, body) = request.into_parts();
+    let (headers, body) = (head.headers, body.collect().await?.to_bytes());
     let event = serde_json::from_slice(&body).unwrap_or_default();
     let judge = Arc::clone(&receiver.judge.lock().unwrap());
     let answer = {
@@ -109,10 +124,11 @@ async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes)
         seen.push(Request { at: Instant::now(), headers, body, status });
         answer
     };
-    let code = |status| StatusCode::from_u16(status).unwrap();
-    match answer {
-        Answer::Status(status) => code(status).into_response(),
-        Answer::With(status, name, value) => (code(status), [(name, value)]).into_response(),
+    let answered = http::Response::builder();
+    let answered = match answer {
+        Answer::Status(status) => answered.status(status),
+        Answer::With(status, name, value) => answered.status(status).header(name, value),
         Answer::Stall => std::future::pending().await,
-    }
+    };
+    Ok(answered.body(Empty::new()).unwrap())
 }

@@ -32,8 +32,9 @@ pub(crate) async fn keep(storage: &dyn PluginStorage, plugin: &str, figures: &Fi
         Ok(json) => storage.set(PLACE, plugin, Some(json), QUOTA).await.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
-    if let Err(error) = kept {
-        tracing::warn!(plugin, error, "the evidence of its quarantine is in memory only");
+    match kept {
+        Ok(()) => tracing::info!(plugin, "the evidence of its quarantine is in the store"),
+        Err(error) => tracing::warn!(plugin, error, "the evidence of its quarantine is in memory only"),
     }
 }
 
